@@ -1,0 +1,1 @@
+"""longctx: think with more material than fits in a head."""

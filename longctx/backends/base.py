@@ -1,0 +1,121 @@
+"""What a session asks of an engine: bring the state to these tokens, then speak. Engines know tokens; no text, no corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from longctx.jobs import Job
+
+
+@dataclass(frozen=True)
+class LoadSpec:
+    """What to load and how; the session derives it from a plan.
+
+    Args:
+        name: the model's name as the user gave it.
+        folder: the local folder with config.json, weights and tokenizer.
+        bits: 4, 8 or 16 bits per weight.
+        dtype: ``"bfloat16"``, ``"float16"`` or ``"float32"`` for what is not quantised; None chooses by device.
+        device: ``"cuda"``, ``"mps"`` or ``"cpu"``.
+        rope_parameters: the complete text rope parameters to load with, or None to leave the model's own.
+        window: tokens that prompt and answer may fill.
+        chunk: tokens of one prefill step.
+        cache_folder: where pre-quantised weights are kept.
+        prefix_folder: where prefixes are kept; None keeps nothing on disk.
+        prompt_version: version of the prompt format, part of a prefix's identity.
+    """
+
+    name: str
+    folder: Path
+    bits: int
+    device: str
+    window: int
+    chunk: int
+    cache_folder: Path
+    dtype: str | None = None
+    rope_parameters: Mapping[str, Any] | None = None
+    prefix_folder: Path | None = None
+    prompt_version: str = ""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen. None leaves a value to the model's generation config.
+
+    Args:
+        temperature: 0 is greedy.
+        top_p: smallest set of tokens with this probability.
+        top_k: at most so many candidates.
+        max_tokens: most tokens of an answer, reasoning included.
+        seed: makes sampling repeatable.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    max_tokens: int = 1024
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """What of a prompt did not have to be read again.
+
+    Args:
+        tokens: how many leading tokens were reused.
+        source: ``"memory"``, ``"disk"`` or ``"none"``; with both, the one that gave the last tokens.
+        miss_reason: why the rest, or all of it, was not reused; empty where only new tokens were left.
+    """
+
+    tokens: int = 0
+    source: str = "none"
+    miss_reason: str = ""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that the engine holds now, by component, and the peak since it began to load."""
+
+    components: Mapping[str, int] = field(default_factory=dict)
+    now: int = 0
+    peak: int = 0
+
+
+class Backend(Protocol):
+    """An engine that holds one model and one conversation state at a time. All calls come from one thread."""
+
+    def load(self, job: Job[Any]) -> None:
+        """Load the weights, reporting stage ``"load"``.
+
+        Raises:
+            ModelError: the folder is damaged or the model cannot run here.
+            Stopped: the user stopped.
+        """
+
+    def prefill(self, ids: Sequence[int], job: Job[Any], *, marks: Sequence[int] = ()) -> Reuse:
+        """Bring the state to exactly ``ids``, from the longest part that is still at hand, in chunks.
+
+        Args:
+            ids: the whole prompt, at least one token.
+            job: gets stage ``"prefill"`` after each chunk, and is asked for a stop between chunks.
+            marks: lengths at which the state is worth keeping, because other prompts begin alike.
+
+        Raises:
+            Stopped: the user stopped; finished chunks are kept.
+        """
+
+    def decode(self, sampling: Sampling, stop_ids: Sequence[int], job: Job[Any]) -> Iterator[int]:
+        """Speak from the present state: yields token ids; ends after a stop id (not yielded) or ``max_tokens``.
+
+        Raises:
+            Stopped: the user stopped, between two tokens.
+        """
+
+    def memory(self) -> Memory:
+        """What is held now."""
+
+    def close(self) -> None:
+        """Give the memory back. Safe to call twice."""

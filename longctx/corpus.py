@@ -1,0 +1,233 @@
+"""What was read: segments with exact origins, and a manifest of what became of every path.
+
+Knows no file format, no tokenizer and no model. ``sources/`` fills it; everything on the right of the house reads it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, Mapping, Protocol
+
+Box = tuple[float, float, float, float]
+Status = Literal["read", "truncated", "skipped", "failed", "redacted"]
+
+#: Lines end here and nowhere else. ``str.splitlines`` also breaks at form feed and U+2028 and would shift file:line.
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+\Z")
+
+
+def split_lines(text: str) -> list[str]:
+    r"""The lines of a text with their ends; they end at ``\n``, ``\r\n`` and ``\r`` only.
+
+    >>> split_lines("a\r\nb\x0cc\n\nd")
+    ['a\r\n', 'b\x0cc\n', '\n', 'd']
+    """
+    return _LINE.findall(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Lines of a text file, counted from 1, both ends included; in a notebook, lines of one cell (counted from 1)."""
+
+    path: str
+    first: int
+    last: int
+    cell: int | None = None
+
+    @property
+    def where(self) -> str:
+        """The place inside the file: ``"lines 3-9"``."""
+        lines = f"line {self.first}" if self.first == self.last else f"lines {self.first}-{self.last}"
+        return lines if self.cell is None else f"cell {self.cell} {lines}"
+
+    def __str__(self) -> str:
+        span = f"{self.first}" if self.first == self.last else f"{self.first}-{self.last}"
+        return f"{self.path}:{span}" if self.cell is None else f"{self.path}:cell {self.cell}:{span}"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A place on a page of a document: page counted from 1, box in points from the top left corner (x0, y0, x1, y1)."""
+
+    path: str
+    number: int
+    box: Box | None = None
+    label: str | None = None
+
+    @property
+    def where(self) -> str:
+        """The place inside the file: ``"page 3"``."""
+        return f"page {self.number}"
+
+    def __str__(self) -> str:
+        return f"{self.path}, page {self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A stretch of a recording, in seconds from its start."""
+
+    path: str
+    start: float
+    end: float
+
+    @property
+    def where(self) -> str:
+        """The place inside the file: ``"00:01:05-00:01:07"``."""
+        return f"{clock(self.start)}-{clock(self.end)}"
+
+    def __str__(self) -> str:
+        return f"{self.path} at {self.where}"
+
+
+Origin = Lines | Page | Moment
+
+
+def clock(seconds: float) -> str:
+    """Seconds as ``hh:mm:ss``.
+
+    >>> clock(3725.4)
+    '01:02:05'
+    """
+    whole = int(seconds)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def origin_json(origin: Origin) -> dict[str, Any]:
+    """An origin as the JSON contract has it: every key present, those of other kinds None."""
+    empty: dict[str, Any] = dict.fromkeys(("first_line", "last_line", "cell", "page", "box", "start", "end"))
+    match origin:
+        case Lines():
+            own: dict[str, Any] = {"first_line": origin.first, "last_line": origin.last, "cell": origin.cell}
+        case Page():
+            own = {"page": origin.number, "box": None if origin.box is None else list(origin.box)}
+        case Moment():
+            own = {"start": origin.start, "end": origin.end}
+    return {"path": origin.path, **empty, **own}
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The smallest part of a source that can be cited.
+
+    Args:
+        text: as it stands in the source. For :class:`Lines` the segments of a file, joined, give the decoded file; a line too
+            long for one segment is spread over several with the same line number.
+        origin: where it stands.
+        heading: the nearest heading or definition above it, where the source has such; may be empty.
+    """
+
+    text: str
+    origin: Origin
+    heading: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file that was read.
+
+    Args:
+        path: the name shown and cited: relative to the folder that was read; bytes that are not UTF-8 are surrogate-escaped.
+        file: the absolute path on this machine, by which the source can be opened again.
+        kind: ``"code"``, ``"text"``, ``"markdown"``, ``"notebook"``, ``"pdf"``.
+        size: bytes of the file.
+        sha256: of the file's bytes.
+        segments: in reading order.
+    """
+
+    path: str
+    file: str
+    kind: str
+    size: int
+    sha256: str
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What became of one path.
+
+    Args:
+        path: as in :class:`Source`; a path that was met but not read has its row too.
+        kind: as in :class:`Source`, or ``"binary"``, ``"link"``, ``"folder"``, ``"other"``.
+        status: read, truncated (reason says how much), skipped (reason says why), failed (reason says the error), redacted.
+        reason: empty for a plain ``read``.
+        size: bytes; 0 where it is not known.
+        tokens: None until they are counted.
+    """
+
+    path: str
+    kind: str
+    status: Status
+    reason: str = ""
+    size: int = 0
+    tokens: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as the JSON contract of ``longctx read`` has it."""
+        return {
+            "path": self.path,
+            "kind": self.kind,
+            "status": self.status,
+            "reason": self.reason,
+            "bytes": self.size,
+            "tokens": self.tokens,
+        }
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Everything that was read, in the order in which a model will read it.
+
+    Args:
+        sources: files with their segments; what changes rarely comes first.
+        manifest: a row for every path met.
+
+    >>> source = Source("a.txt", "/tmp/a.txt", "text", 3, "", (Segment("hi\\n", Lines("a.txt", 1, 1)),))
+    >>> corpus = Corpus((source,), (Row("a.txt", "text", "read", size=3),))
+    >>> corpus.segments[1].origin
+    Lines(path='a.txt', first=1, last=1, cell=None)
+    """
+
+    sources: tuple[Source, ...]
+    manifest: tuple[Row, ...]
+
+    @cached_property
+    def segments(self) -> Mapping[int, Segment]:
+        """Every segment by its id: 1, 2, 3, … in reading order."""
+        return dict(enumerate((s for source in self.sources for s in source.segments), start=1))
+
+    @cached_property
+    def files(self) -> Mapping[str, str]:
+        """The absolute path of every source by the path that is cited."""
+        return {source.path: source.file for source in self.sources}
+
+    def numbered(self) -> Iterator[tuple[Source, list[tuple[int, Segment]]]]:
+        """Sources with their segments and ids, in reading order."""
+        first = 1
+        for source in self.sources:
+            yield source, list(enumerate(source.segments, start=first))
+            first += len(source.segments)
+
+    def with_tokens(self, counts: Mapping[str, int]) -> Corpus:
+        """The same corpus with token counts in its manifest, by path."""
+        rows = tuple(replace(row, tokens=counts.get(row.path, row.tokens)) for row in self.manifest)
+        return Corpus(self.sources, rows)
+
+
+class Framing(Protocol):
+    """How segments are set into the stream: what stands before, between and after them. ``prompts`` provides it."""
+
+    def open(self, source: Source) -> str:
+        """What stands before the first segment of a source."""
+
+    def mark(self, number: int, segment: Segment) -> str:
+        """What stands before a segment and carries its id."""
+
+    def escape(self, text: str) -> str:
+        """A source's text in which nothing can pose as a mark. Reversible; adds characters, removes none."""
+
+    def close(self, source: Source) -> str:
+        """What stands after the last segment of a source."""

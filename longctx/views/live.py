@@ -1,0 +1,32 @@
+"""A view that changes until it is finished, and who shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Live(Protocol):
+    """A picture of running work. ``html`` and ``text`` are complete at any time; the last ones are the final state."""
+
+    title: str
+
+    def html(self) -> str:
+        """The present state as HTML that stands alone: inline style, no script, nothing from outside."""
+
+    def text(self) -> str:
+        """The present state as plain text."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing will change any more."""
+
+    def stop(self) -> None:
+        """Ask the work to stop; returns at once."""
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Have ``changed`` called when there is something new; returns a function that ends this."""
+
+
+#: Shows a live view and returns at once; updates come from a thread of its own.
+Presenter = Callable[[Live], None]
