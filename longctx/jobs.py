@@ -240,5 +240,5 @@ class Worker:
 def in_kernel() -> bool:
     """Whether this process is a Jupyter kernel, where cells must end for Stop to work."""
     shell = sys.modules.get("IPython")
-    instance = shell.get_ipython() if shell is not None else None  # type: ignore[attr-defined,no-untyped-call]
+    instance = shell.get_ipython() if shell is not None else None
     return instance is not None and hasattr(instance, "kernel")
