@@ -6,6 +6,7 @@ Knows no file format, no tokenizer and no model. ``sources/`` fills it; everythi
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -177,7 +178,7 @@ class Row:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Corpus:
     """Everything that was read, in the order in which a model will read it.
 
@@ -203,6 +204,11 @@ class Corpus:
     def files(self) -> Mapping[str, str]:
         """The absolute path of every source by the path that is cited."""
         return {source.path: source.file for source in self.sources}
+
+    def __repr__(self) -> str:
+        statuses = Counter(row.status for row in self.manifest)
+        paths = ", ".join(f"{count:,} {status}" for status, count in statuses.items())
+        return f"<Corpus of {len(self.sources):,} sources in {len(self.segments):,} segments; paths: {paths or 'none'}>"
 
     def numbered(self) -> Iterator[tuple[Source, list[tuple[int, Segment]]]]:
         """Sources with their segments and ids, in reading order."""

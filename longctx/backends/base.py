@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from longctx.errors import UsageError
 from longctx.jobs import Job
 
 
@@ -21,7 +22,6 @@ class LoadSpec:
         dtype: ``"bfloat16"``, ``"float16"`` or ``"float32"`` for what is not quantised; None chooses by device.
         device: ``"cuda"``, ``"mps"`` or ``"cpu"``.
         rope_parameters: the complete text rope parameters to load with, or None to leave the model's own.
-        window: tokens that prompt and answer may fill.
         chunk: tokens of one prefill step.
         cache_folder: where pre-quantised weights are kept.
         prefix_folder: where prefixes are kept; None keeps nothing on disk.
@@ -32,7 +32,6 @@ class LoadSpec:
     folder: Path
     bits: int
     device: str
-    window: int
     chunk: int
     cache_folder: Path
     dtype: str | None = None
@@ -58,6 +57,18 @@ class Sampling:
     top_k: int | None = None
     max_tokens: int = 1024
     seed: int | None = None
+
+    def check(self) -> None:
+        """Refuse values that make no sense.
+
+        Raises:
+            UsageError: one is out of range; the message names it.
+        """
+        bounds = {"temperature": (0.0, 100.0), "top_p": (1e-6, 1.0), "top_k": (0, 1 << 31), "max_tokens": (1, 1 << 31)}
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise UsageError(f"{name}={value} is out of range", hint=f"give a value from {low} to {high}")
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,10 @@ class Memory:
 
 class Backend(Protocol):
     """An engine that holds one model and one conversation state at a time. All calls come from one thread."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What went wrong without ending the work: a prefix that could not be kept."""
 
     def load(self, job: Job[Any]) -> None:
         """Load the weights, reporting stage ``"load"``.

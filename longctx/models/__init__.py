@@ -1,0 +1,17 @@
+"""Where a model's files are: a local folder, the hub's cache, the hub, or the embedded default. Knows no torch."""
+
+from longctx.models.embedded import EMBEDDED_NAME, embedded_folder, fetch_embedded
+from longctx.models.files import ModelFiles
+from longctx.models.find import cache_folder, cached_family_member, find, hub_answers, with_weights
+
+__all__ = [
+    "EMBEDDED_NAME",
+    "ModelFiles",
+    "cache_folder",
+    "cached_family_member",
+    "embedded_folder",
+    "fetch_embedded",
+    "find",
+    "hub_answers",
+    "with_weights",
+]

@@ -28,5 +28,5 @@ class Live(Protocol):
         """Have ``changed`` called when there is something new; returns a function that ends this."""
 
 
-#: Shows a live view and returns at once; updates come from a thread of its own.
-Presenter = Callable[[Live], None]
+#: Shows a live view and returns at once; updates come from a thread of its own. What it returns is the presenter's own matter.
+Presenter = Callable[[Live], object]

@@ -1,0 +1,176 @@
+"""The state of a conversation inside a model: K/V that grows in place, everything else copied when it is kept.
+
+Recurrent state is updated in place and cannot be cropped, so a :class:`Snapshot` holds real copies of it; K/V is append-only,
+so a snapshot needs its length alone.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+from transformers.cache_utils import CacheLayerMixin, DynamicLayer, LinearAttentionLayer
+
+#: K/V buffers grow by this share, at least by GROW_LEAST tokens: few copies, little waste.
+GROW_SHARE = 8
+GROW_LEAST = 256
+
+
+class GrowingLayer(DynamicLayer):  # type: ignore[misc]
+    """K/V of one full-attention layer in a buffer with room to grow: [batch, heads, tokens, head size].
+
+    transformers' own layer copies the whole cache for every token. ``keys`` and ``values`` are views of the filled part.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.length = 0
+        self.wanted = 0
+        self._keys = torch.empty(0)
+        self._values = torch.empty(0)
+
+    def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
+        """Append, and give the whole."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        stop = self.length + key_states.shape[-2]
+        if stop > self._capacity:
+            self._grow(stop, key_states, value_states)
+        self._keys[..., self.length : stop, :] = key_states
+        self._values[..., self.length : stop, :] = value_states
+        self._show(stop)
+        return self.keys, self.values
+
+    def crop_to(self, length: int) -> None:
+        """Forget what comes after ``length`` tokens."""
+        if self.is_initialized:
+            self._show(min(length, self.length))
+
+    @property
+    def _capacity(self) -> int:
+        return self._keys.shape[-2] if self._keys.dim() == 4 else 0
+
+    def _grow(self, least: int, keys: Any, values: Any) -> None:
+        room = max(self.wanted, least + max(GROW_LEAST, least // GROW_SHARE))
+        for name, states in (("_keys", keys), ("_values", values)):
+            old = getattr(self, name)
+            new = states.new_empty((*states.shape[:-2], room, states.shape[-1]))
+            if self.length:
+                new[..., : self.length, :] = old[..., : self.length, :]
+            setattr(self, name, new)
+
+    def _show(self, length: int) -> None:
+        self.length = length
+        self.keys = self._keys[..., :length, :]
+        self.values = self._values[..., :length, :]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state at one length. ``layers`` holds copies of all layers but the growing ones.
+
+    Args:
+        length: tokens that the state has read.
+        layers: by layer number.
+    """
+
+    length: int
+    layers: dict[int, CacheLayerMixin]
+
+
+class State:
+    """What the model has read: token ids, the cache they left, and snapshots on the way.
+
+    Args:
+        config: the model's config, from which the kinds of layers follow.
+        device: where a restored state is put.
+    """
+
+    def __init__(self, config: Any, device: Any = "cpu") -> None:
+        self.device = device
+        self.cache = DynamicCache(config=config)
+        self.cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in self.cache.layers]
+        self.fresh = {i: copy.deepcopy(layer) for i, layer in enumerate(self.cache.layers) if not _grows(layer)}
+        self.ids: list[int] = []
+        self.snapshots: list[Snapshot] = []
+
+    @property
+    def length(self) -> int:
+        """Tokens read."""
+        return len(self.ids)
+
+    @property
+    def croppable(self) -> bool:
+        """Whether every layer can go back to any length by itself."""
+        return not self.fresh
+
+    @property
+    def recurrent(self) -> dict[int, LinearAttentionLayer]:
+        """Layers with recurrent and convolution state, by number."""
+        return {i: layer for i, layer in enumerate(self.cache.layers) if type(layer) is LinearAttentionLayer}
+
+    @property
+    def growing(self) -> dict[int, GrowingLayer]:
+        """Layers with K/V, by number."""
+        return {i: layer for i, layer in enumerate(self.cache.layers) if _grows(layer)}
+
+    @property
+    def storable(self) -> bool:
+        """Whether every layer is of a kind that can be written to disk."""
+        return len(self.recurrent) + len(self.growing) == len(self.cache.layers)
+
+    def reserve(self, tokens: int) -> None:
+        """Say how long the state will become, so that buffers are made once."""
+        for layer in self.growing.values():
+            layer.wanted = max(tokens, layer.length)
+
+    def keep(self) -> None:
+        """Take a snapshot here."""
+        if self.croppable or any(s.length == self.length for s in self.snapshots):
+            return
+        layers = {i: copy.deepcopy(self.cache.layers[i]) for i in self.fresh}
+        self.snapshots.append(Snapshot(self.length, layers))
+
+    def rewind(self, length: int) -> int:
+        """Go back to at most ``length`` tokens; returns the length reached, which a hybrid model may only have further back."""
+        if length >= self.length:
+            return self.length
+        if not self.croppable:
+            reachable = [s for s in self.snapshots if s.length <= length]
+            self._restore(max(reachable, key=lambda s: s.length) if reachable else Snapshot(0, self.fresh))
+            return self.length
+        self._crop(length)
+        return length
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        self._crop(snapshot.length)
+        for i, layer in snapshot.layers.items():
+            self.cache.layers[i] = copy.deepcopy(layer)
+
+    def _crop(self, length: int) -> None:
+        for layer in self.growing.values():
+            layer.crop_to(length)
+        del self.ids[length:]
+        self.snapshots = [s for s in self.snapshots if s.length <= length]
+
+    def bytes(self) -> dict[str, int]:
+        """Bytes held, by component: K/V buffers, and state with its snapshots."""
+        kv = sum(layer._keys.nbytes + layer._values.nbytes for layer in self.growing.values())
+        others = [self.cache.layers[i] for i in self.fresh] + [x for s in self.snapshots for x in s.layers.values()]
+        return {"kv_cache": kv, "state": sum(_layer_bytes(layer) for layer in others)}
+
+
+def _grows(layer: Any) -> bool:
+    return isinstance(layer, GrowingLayer)
+
+
+def _layer_bytes(layer: Any) -> int:
+    values = [v for value in vars(layer).values() for v in (value.values() if isinstance(value, dict) else _items(value))]
+    return sum(value.nbytes for value in values if isinstance(value, torch.Tensor))
+
+
+def _items(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]

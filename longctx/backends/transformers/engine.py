@@ -1,0 +1,178 @@
+"""The engine: one model, one state, brought to a prompt by the shortest way, then made to speak. Knows token ids only."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from longctx.backends.base import LoadSpec, Memory, Reuse, Sampling
+from longctx.backends.transformers import weights
+from longctx.backends.transformers.cache import State
+from longctx.backends.transformers.measure import PeakMeter
+from longctx.backends.transformers.sampling import Sampler
+from longctx.backends.transformers.stored import StoredPrefix
+from longctx.errors import ClosedError, DoesNotFitError
+from longctx.jobs import Job
+
+
+class TransformersBackend:
+    """Any causal or image-text-to-text model that transformers 5 loads. Satisfies :class:`longctx.backends.base.Backend`.
+
+    Args:
+        spec: what to load and how.
+    """
+
+    def __init__(self, spec: LoadSpec) -> None:
+        self.spec = spec
+        self.meter = PeakMeter(spec.device)
+        self.stored = StoredPrefix(spec.prefix_folder)
+        self._loaded: weights.Loaded | None = None
+        self._state: State | None = None
+        self._logits: torch.Tensor | None = None
+        self._weight_bytes = 0
+
+    # -- Backend -----------------------------------------------------------------------------------------------------
+    def load(self, job: Job[Any]) -> None:
+        """Load the weights; does nothing where they are loaded already."""
+        if self._loaded is not None:
+            return
+        job.report("load", 0, 0, "weights")
+        with self.meter:
+            self._loaded = weights.load(self.spec, job)
+        model = self._loaded.model
+        self._weight_bytes = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
+        self.stored.fingerprint = self._loaded.fingerprint
+        self._forget()
+
+    def prefill(self, ids: Sequence[int], job: Job[Any], *, marks: Sequence[int] = ()) -> Reuse:
+        """Bring the state to exactly ``ids``; see :class:`~longctx.backends.base.Backend`."""
+        state, ids = self._ready, list(ids)
+        state.reserve(len(ids))
+        head = min(marks, default=0)
+        reuse = self._reuse(state, ids, head)
+        with self.meter, torch.inference_mode():
+            for stop in self._stops(state.length, len(ids), marks):
+                job.check()
+                self._forward(ids[state.length : stop])
+                if stop in marks:
+                    state.keep()
+                if stop <= head:
+                    self.stored.write(state, head, self.spec.chunk)
+                job.report("prefill", stop, len(ids), reused=reuse.tokens, memory=self.memory())
+        return reuse
+
+    def decode(self, sampling: Sampling, stop_ids: Sequence[int], job: Job[Any]) -> Iterator[int]:
+        """Speak from the present state; see :class:`~longctx.backends.base.Backend`."""
+        sampler = Sampler(sampling, self._model.generation_config)
+        stops = frozenset(stop_ids)
+        with self.meter:
+            for count in range(sampling.max_tokens):
+                if self._logits is None:
+                    raise ClosedError("nothing was prefilled, so there is nothing to decode from")
+                token = sampler(self._logits)
+                if token in stops:
+                    return
+                yield token
+                job.check()
+                if count + 1 < sampling.max_tokens:
+                    with torch.inference_mode():
+                        self._forward([token])
+
+    def memory(self) -> Memory:
+        """What is held now: weights, K/V and state exactly, the rest of the process as it was measured."""
+        parts = {"weights": self._weight_bytes, **(self._state.bytes() if self._state is not None else {})}
+        now = self.meter.now
+        return Memory({**parts, "other": max(0, now - sum(parts.values()))}, now, self.meter.peak)
+
+    def close(self) -> None:
+        """Give the memory back. Safe to call twice."""
+        self._loaded = self._state = self._logits = None
+        self._weight_bytes = 0
+        gc.collect()
+        if self.spec.device == "cuda":
+            torch.cuda.empty_cache()
+
+    @property
+    def notes(self) -> list[str]:
+        """What went wrong with the prefix store."""
+        return self.stored.notes
+
+    # -- the parts ---------------------------------------------------------------------------------------------------
+    @property
+    def logits(self) -> torch.Tensor:
+        """Logits of the last token read, shape [vocabulary]; what exactness is judged by."""
+        if self._logits is None:
+            raise ClosedError("nothing was prefilled yet")
+        return self._logits
+
+    @property
+    def _model(self) -> Any:
+        if self._loaded is None:
+            raise ClosedError(f"{self.spec.name} is not loaded", hint="load the plan again")
+        return self._loaded.model
+
+    @property
+    def _ready(self) -> State:
+        if self._state is None:
+            self._state = State(self._model.config, self._model.device)
+        return self._state
+
+    def _forget(self) -> None:
+        self._state = self._logits = None
+
+    def _reuse(self, state: State, ids: list[int], head: int) -> Reuse:
+        """Keep what memory or disk has of these ids; at least the last token is read again, for its logits."""
+        common = _common(state.ids, ids)
+        reason = _miss(state, common, len(ids))
+        reached = state.rewind(min(common, len(ids) - 1))
+        source = "memory" if reached else "none"
+        if reached < head and (length := self.stored.read(state, ids[:head], self.spec.chunk)) > reached:
+            reached, source = state.rewind(min(length, len(ids) - 1)), "disk"
+        if reached < head and self.stored.miss_reason and source != "memory":
+            reason = self.stored.miss_reason
+        return Reuse(reached, source, "" if reached >= head > 0 else reason)
+
+    def _stops(self, start: int, end: int, marks: Sequence[int]) -> list[int]:
+        """Chunk ends: multiples of the chunk, so that a restored state continues on the same boundaries, and the marks."""
+        chunk = self.spec.chunk
+        multiples = range((start // chunk + 1) * chunk, end, chunk)
+        return sorted({*multiples, *(m for m in marks if start < m < end), end})
+
+    def _forward(self, ids: list[int]) -> None:
+        state, model = self._ready, self._model
+        self._logits = None
+        tokens = torch.tensor([ids], device=model.device)
+        positions = torch.arange(state.length, state.length + len(ids), device=model.device).unsqueeze(0)
+        try:
+            output = model(
+                input_ids=tokens, position_ids=positions, past_key_values=state.cache, use_cache=True, logits_to_keep=1
+            )
+        except torch.OutOfMemoryError as error:
+            self._forget()
+            raise DoesNotFitError(
+                f"{self.spec.name}: the memory of {self.spec.device} ran out at token {positions[0, -1]:,}",
+                hint="plan a smaller window, chunk or model",
+            ) from error
+        except BaseException:
+            self._forget()  # some layers have read the chunk and some have not: this state is worth nothing
+            raise
+        state.ids += ids
+        self._logits = output.logits[0, -1]
+
+
+def _common(a: list[int], b: list[int]) -> int:
+    """Length of the common beginning."""
+    if a == b[: len(a)]:
+        return len(a)
+    return next(i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y) if a[: len(b)] != b else len(b)
+
+
+def _miss(state: State, common: int, wanted: int) -> str:
+    if not state.length:
+        return "first question"
+    if common < min(state.length, wanted):
+        return f"the text differs from token {common:,} on"
+    return ""

@@ -1,0 +1,142 @@
+"""Between the state of a model and the prefix store: tensors of finished chunks out and in, bit for bit.
+
+A chain of blocks, one a chunk, holds the K/V. The state of recurrent layers cannot be cut, so each block that ends at the head
+of the corpus carries it, and a hybrid model can go on from those only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from longctx.backends.transformers.cache import State
+from longctx.prefixes import Block, PrefixStore, RawTensor, names
+
+
+class StoredPrefix:
+    """Writes and reads the head of prompts.
+
+    Args:
+        folder: of the store; None keeps nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.store = PrefixStore(folder) if folder is not None else None
+        self.fingerprint = ""
+        self.miss_reason = ""
+
+    @property
+    def notes(self) -> list[str]:
+        """What went wrong with the store since it was opened, for the user."""
+        return list(self.store.notes) if self.store is not None else []
+
+    def write(self, state: State, head: int, chunk: int) -> None:
+        """Write the block that ends where the state stands, if it ends a chunk or the head. Never raises for a bad disk."""
+        if self.store is None or not state.storable or not (state.length % chunk == 0 or state.length == head):
+            return
+        bounds = _bounds(state.length, chunk)
+        chain = names(np.asarray(state.ids, dtype=np.int32), bounds, self.fingerprint)
+        if self.store.has(chain[-1]):
+            return
+        parent, start = (chain[-2], bounds[-2]) if len(chain) > 1 else ("", 0)
+        tensors = _kv(state, start, state.length)
+        if state.length == head:
+            tensors |= _recurrent(state)
+        self.store.put(chain[-1], parent=parent, length=state.length, tensors=tensors, meta={"fingerprint": self.fingerprint})
+
+    def read(self, state: State, head: list[int], chunk: int) -> int:
+        """Fill an emptied state with what the store has of a head; returns the tokens read.
+
+        The state is only touched where the store has more of the head than the state.
+        """
+        self.miss_reason = ""
+        if self.store is None or not state.storable:
+            return state.length
+        bounds = _bounds(len(head), chunk)
+        chain = names(np.asarray(head, dtype=np.int32), bounds, self.fingerprint)
+        with self.store.using(chain):
+            blocks = self._blocks(chain, bounds, state)
+        if not blocks or bounds[len(blocks) - 1] <= state.length:
+            return state.length
+        length = bounds[len(blocks) - 1]
+        _fill(state, head[:length], blocks)
+        return length
+
+    def _blocks(self, chain: list[str], bounds: list[int], state: State) -> list[Block]:
+        """The longest readable beginning of a chain that the state can go on from."""
+        assert self.store is not None
+        found: list[Block] = []
+        for name, bound in zip(chain, bounds, strict=True):
+            block = self.store.get(name)
+            if block is None:
+                self.miss_reason = self._reason(bool(found), bound)
+                break
+            found.append(block)
+        if state.recurrent:
+            while found and not any(key.startswith("recurrent.") for key in found[-1].tensors):
+                found.pop()
+        return found
+
+    def _reason(self, some: bool, bound: int) -> str:
+        assert self.store is not None
+        why = self.store.last_miss
+        if why not in ("", "absent"):
+            return f"a stored block is {why}"
+        return f"the store has other text before token {bound:,}" if some else "not in the prefix store yet"
+
+
+def _bounds(length: int, chunk: int) -> list[int]:
+    return [*range(chunk, length, chunk), length]
+
+
+def _kv(state: State, start: int, stop: int) -> dict[str, RawTensor]:
+    return {
+        f"{kind}.{i}": _raw(getattr(layer, kind)[..., start:stop, :])
+        for i, layer in state.growing.items()
+        for kind in ("keys", "values")
+    }
+
+
+def _recurrent(state: State) -> dict[str, RawTensor]:
+    found: dict[str, RawTensor] = {}
+    for i, layer in state.recurrent.items():
+        found |= {f"conv.{i}.{j}": _raw(tensor) for j, tensor in _entries(layer.conv_states)}
+        found |= {f"recurrent.{i}.{j}": _raw(tensor) for j, tensor in _entries(layer.recurrent_states)}
+    return found
+
+
+def _entries(states: Any) -> list[tuple[int, torch.Tensor]]:
+    pairs = states.items() if isinstance(states, dict) else enumerate(states)
+    return [(j, tensor) for j, tensor in pairs if tensor is not None]
+
+
+def _fill(state: State, ids: list[int], blocks: list[Block]) -> None:
+    state.rewind(0)
+    state.reserve(len(ids))
+    device = state.device
+    for block in blocks:
+        tensors = {key: _tensor(raw).to(device) for key, raw in block.tensors.items()}
+        for i, layer in state.growing.items():
+            layer.update(tensors[f"keys.{i}"], tensors[f"values.{i}"])
+    for key, tensor in tensors.items():
+        kind, layer_number, index = (*key.split("."), "0")[:3]
+        if kind == "conv":
+            state.cache.layers[int(layer_number)].update_conv_state(tensor, int(index), conv_kernel_size=tensor.shape[-1])
+        elif kind == "recurrent":
+            state.cache.layers[int(layer_number)].update_recurrent_state(tensor, int(index))
+    state.ids[:] = ids
+    state.keep()
+
+
+def _raw(tensor: torch.Tensor) -> RawTensor:
+    whole = tensor.detach().cpu().contiguous()
+    data = whole.flatten().view(torch.uint8).numpy()
+    return RawTensor(str(whole.dtype).removeprefix("torch."), tuple(whole.shape), data)
+
+
+def _tensor(raw: RawTensor) -> torch.Tensor:
+    data = torch.frombuffer(bytearray(raw.data), dtype=torch.uint8)
+    return data.view(getattr(torch, raw.dtype)).reshape(raw.shape)

@@ -1,0 +1,240 @@
+"""The command line: parses, calls the same functions as a notebook, prints. Results to stdout, progress to stderr."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from longctx.errors import LongctxError, Stopped, UsageError
+
+DONE, FAILED, WRONG_USE, STOPPED = 0, 1, 2, 130
+#: Seconds that a stopped answer is given to end cleanly.
+PATIENCE = 30.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code: 0, 1 for a failure, 2 for wrong use, 130 when stopped."""
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as error:  # argparse has printed what is wrong
+        return error.code if isinstance(error.code, int) else WRONG_USE
+    try:
+        return int(options.run(options))
+    except (KeyboardInterrupt, Stopped):
+        print("stopped", file=sys.stderr)
+        return STOPPED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return FAILED
+    except LongctxError as error:
+        print(f"longctx: {error}", file=sys.stderr)
+        return WRONG_USE if isinstance(error, UsageError) else FAILED
+
+
+# -- commands --------------------------------------------------------------------------------------------------------
+def read(options: argparse.Namespace) -> int:
+    """``longctx read``: what would be read, and how many tokens it has."""
+    from longctx.reading import counted, read_json
+    from longctx.views import manifest
+
+    corpus, basis = counted(_read(options), options.model)
+    result = read_json(corpus, basis)
+    _print(options, result, lambda: manifest.text(result))
+    return DONE
+
+
+def plan(options: argparse.Namespace) -> int:
+    """``longctx plan``: what fits, and what it takes, before anything is loaded."""
+    made = _plan(options)
+    _print(options, made.to_json(), lambda: made.text)
+    return DONE if made.fits else FAILED
+
+
+def ask(options: argparse.Namespace) -> int:
+    """``longctx ask``: questions over one prefix."""
+    for question in options.question:
+        if not question.strip():
+            raise UsageError(f"the question is empty: {question!r}", hint="longctx ask PATH -q 'QUESTION'")
+    from longctx import terminal
+
+    stopped = False
+    answers = []
+    with _session(options) as session:
+        for question in options.question:
+            answer = session.ask(question, show=False, **_sampling(options))
+            stopped = terminal.follow(answer, session.corpus, quiet=options.json)
+            answers.append(answer.to_json())
+            if stopped:
+                break
+    if options.json:
+        _json({"answers": answers})
+    return STOPPED if stopped else DONE
+
+
+def summarize(options: argparse.Namespace) -> int:
+    """``longctx summarize``: part by part, then the whole, with citations."""
+    from longctx.views import timeline
+
+    with _session(options) as session:
+        summary = session.summarize(max_tokens=options.max_tokens or 256)
+        result = summary.to_json()
+    _print(options, result, lambda: timeline.text(result))
+    return DONE
+
+
+def chat(options: argparse.Namespace) -> int:
+    """``longctx chat``: a conversation; an empty line or end of file ends it."""
+    from longctx import terminal
+
+    with _session(options) as session:
+        ask: Callable[..., Any] = session.ask
+        while question := terminal.prompt("\nquestion (empty line ends)> "):
+            answer = ask(question, show=False, **_sampling(options))
+            terminal.follow(answer, session.corpus)
+            ask = answer.ask
+    return DONE
+
+
+def demo(options: argparse.Namespace) -> int:
+    """``longctx demo``: the main job on a small project, with whatever model can be had."""
+    from longctx import demo
+
+    return demo.run(_agree(options))
+
+
+# -- the way to a session --------------------------------------------------------------------------------------------
+def _read(options: argparse.Namespace) -> Any:
+    from longctx import sources
+
+    return sources.read(*options.paths, include=options.include, exclude=options.exclude)
+
+
+def _plan(options: argparse.Namespace) -> Any:
+    from longctx import planning
+
+    given = {key: getattr(options, key) for key in ("model", "bits", "dtype", "memory", "window", "chunk", "device", "store")}
+    return planning.plan(_read(options), agree=_agree(options), **given)
+
+
+def _session(options: argparse.Namespace) -> Any:
+    from longctx import session, showing, terminal
+
+    showing.set_presenter(terminal.present)
+    made = _plan(options)
+    if not options.json:
+        print(made.text, file=sys.stderr)
+    return session.load(made)
+
+
+def _sampling(options: argparse.Namespace) -> dict[str, Any]:
+    given = {key: getattr(options, key) for key in ("thinking", "temperature", "top_p", "top_k", "max_tokens", "seed")}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _agree(options: argparse.Namespace) -> Callable[[str], bool] | None:
+    """Who is asked before a model is downloaded that was not named: nobody, the user, or ``--yes``."""
+    if options.yes:
+        return lambda question: True
+    if not sys.stdin.isatty():
+        return None
+    return lambda question: input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+
+
+# -- output ----------------------------------------------------------------------------------------------------------
+def _print(options: argparse.Namespace, result: Any, text: Callable[[], str]) -> None:
+    if options.json:
+        _json(result)
+    else:
+        sys.stdout.write(_printable(text()) + "\n")
+
+
+def _json(result: Any) -> None:
+    """ASCII, so that surrogate-escaped paths come out as they are, whatever the terminal's encoding."""
+    print(json.dumps(result, indent=2))
+
+
+def _printable(text: str) -> str:
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+# -- options ---------------------------------------------------------------------------------------------------------
+def _parser() -> argparse.ArgumentParser:
+    from longctx import __version__
+
+    parser = argparse.ArgumentParser(prog="longctx", description="Think with more material than fits in a head.")
+    parser.add_argument("--version", action="version", version=f"longctx {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command, add in ((read, _add_read), (plan, _add_plan), (ask, _add_ask), (summarize, _add_summarize), (chat, _add_chat)):
+        summary = (command.__doc__ or "").partition(": ")[2]
+        add(_command(commands, command.__name__, command, summary))
+    _add_yes(_command(commands, "demo", demo, "the main job on a small project, with whatever model can be had"))
+    return parser
+
+
+def _command(commands: Any, name: str, run: Callable[..., int], summary: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary)
+    parser.set_defaults(run=run, json=False)
+    return parser
+
+
+def _add_paths(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a folder, or a file of code, text, PDF or notebook")
+    parser.add_argument("--include", action="append", default=[], metavar="GLOB", help="read only what matches (repeatable)")
+    parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="leave out what matches (repeatable)")
+
+
+def _add_read(parser: argparse.ArgumentParser) -> None:
+    _add_paths(parser)
+    parser.add_argument("--model", help="count with this model's tokenizer: a hub id or a folder")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    _add_paths(parser)
+    parser.add_argument("--model", help="a hub id or a folder; without it the best that can be had")
+    parser.add_argument("--bits", type=int, choices=(4, 8, 16), help="bits per weight (default 4; 16 below 1B parameters)")
+    parser.add_argument("--dtype", choices=("bfloat16", "float16", "float32"), help="of what is not quantised")
+    parser.add_argument("--memory", help="stay within this much, such as 16GB")
+    parser.add_argument("--window", type=int, help="tokens to plan for")
+    parser.add_argument("--chunk", type=int, help="tokens of one prefill step")
+    parser.add_argument("--device", choices=("cuda", "mps", "cpu"))
+    parser.add_argument("--no-store", dest="store", action="store_false", help="keep no prefix on disk")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_yes(parser)
+
+
+def _add_ask(parser: argparse.ArgumentParser) -> None:
+    _add_plan(parser)
+    parser.add_argument("-q", "--question", action="append", required=True, help="what to ask (repeatable)")
+    _add_sampling(parser)
+
+
+def _add_summarize(parser: argparse.ArgumentParser) -> None:
+    _add_plan(parser)
+    parser.add_argument("--max-tokens", type=int, help="most tokens of one part (default 256)")
+
+
+def _add_chat(parser: argparse.ArgumentParser) -> None:
+    _add_plan(parser)
+    _add_sampling(parser)
+
+
+def _add_sampling(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--thinking", action=argparse.BooleanOptionalAction, help="let the model reason first, where it can")
+    parser.add_argument("--temperature", type=float, help="0 is greedy")
+    parser.add_argument("--top-p", type=float)
+    parser.add_argument("--top-k", type=int)
+    parser.add_argument("--max-tokens", type=int, help="most tokens of an answer")
+    parser.add_argument("--seed", type=int, help="makes sampling repeatable")
+
+
+def _add_yes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--yes", action="store_true", help="agree to the download of a model that was not named")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Loaded engines, shared by the sessions that ask for the same weights, so that running a cell again loads nothing twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from longctx.backends.base import Backend, LoadSpec
+from longctx.jobs import Worker
+
+Make = Callable[[LoadSpec], Backend]
+
+
+class Engine:
+    """One backend with the one thread that may call it, and the number of its users."""
+
+    def __init__(self, backend: Backend, name: str) -> None:
+        self.backend = backend
+        self.worker = Worker(name)
+        self.users = 0
+        self.ended = False
+
+    def end(self) -> None:
+        """Stop what runs and give the memory back."""
+        self.ended = True
+        self.worker.close()
+        self.backend.close()
+
+
+_engines: dict[tuple[str, Make | None], Engine] = {}
+_lock = threading.Lock()
+
+
+def acquire(spec: LoadSpec, make: Make | None = None) -> Engine:
+    """The engine for a spec: the one that is loaded already, or a new one whose weights are still to be loaded.
+
+    Args:
+        spec: what to load; two that differ only in their name share an engine.
+        make: builds the backend; None takes transformers. Engines of different makers are not shared.
+    """
+    key = _key(spec, make)
+    with _lock:
+        if key not in _engines:
+            _engines[key] = Engine((make or _transformers)(spec), spec.name)
+        _engines[key].users += 1
+        return _engines[key]
+
+
+def release(engine: Engine) -> None:
+    """One user less; the last one ends the engine."""
+    with _lock:
+        engine.users -= 1
+        ended = engine.users <= 0 and engine in _engines.values()
+        if ended:
+            _drop(engine)
+    if ended:
+        engine.end()
+
+
+def free() -> None:
+    """End every engine, whoever uses it, and give the memory back."""
+    with _lock:
+        engines = list(_engines.values())
+        _engines.clear()
+    for engine in engines:
+        engine.end()
+
+
+def _drop(engine: Engine) -> None:
+    for key in [key for key, value in _engines.items() if value is engine]:
+        del _engines[key]
+
+
+def _key(spec: LoadSpec, make: Make | None) -> tuple[str, Make | None]:
+    rope = sorted((spec.rope_parameters or {}).items())
+    return repr(replace(spec, name="", rope_parameters=dict(rope))), make
+
+
+def _transformers(spec: LoadSpec) -> Backend:
+    from longctx.backends.transformers.engine import TransformersBackend
+
+    return TransformersBackend(spec)

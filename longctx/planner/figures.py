@@ -1,0 +1,106 @@
+"""Figures: everything that a plan says, as plain values, and as the JSON contract of ``longctx plan``. Decides nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from longctx.planner.memory import Memory
+
+Mode = Literal["whole", "retrieval"]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A source and its share of the corpus, 0 to 1."""
+
+    path: str
+    tokens: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A source that is not read whole, and why."""
+
+    path: str
+    tokens: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a plan comes to. Tokens are counts, memory and disk are bytes.
+
+    Args:
+        model: as the user gave it.
+        fits: whether the memory suffices.
+        mode: ``"whole"``: everything is read once; ``"retrieval"``: segments are chosen for each question.
+        device: ``"cuda"``, ``"mps"`` or ``"cpu"``.
+        bits: per weight.
+        dtype: of what is not quantised, and of K/V.
+        window: tokens that prompt, conversation and answer may fill.
+        native_window: of the model, without YaRN.
+        maximum_window: of the model, with YaRN.
+        yarn_factor: 1 for none.
+        prompt_tokens: of the whole prompt; in retrieval, what one question reads at most.
+        overhead_tokens: of the prompt besides the sources.
+        segment_budget: tokens that segments may fill in one prompt.
+        reserve: tokens kept for conversation and answer.
+        planned_tokens: for which K/V and activations are computed.
+        memory: peak while the prompt is read.
+        disk: bytes that the prompt's prefix takes in the store.
+        chunk: tokens of one prefill step.
+        sources: every source with its share.
+        left_out: sources that cannot all be read.
+        warnings: what the user should know; where ``fits`` is false, the alternatives.
+        counts_basis: how tokens were counted.
+    """
+
+    model: str
+    fits: bool
+    mode: Mode
+    device: str
+    bits: int
+    dtype: str
+    window: int
+    native_window: int
+    maximum_window: int
+    yarn_factor: float
+    prompt_tokens: int
+    overhead_tokens: int
+    segment_budget: int
+    reserve: int
+    planned_tokens: int
+    memory: Memory
+    disk: int
+    chunk: int
+    sources: tuple[Share, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    warnings: tuple[str, ...] = ()
+    counts_basis: str = "exact"
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as the JSON contract of ``longctx plan`` has them: bytes are integers."""
+        return {
+            "model": self.model,
+            "fits": self.fits,
+            "mode": self.mode,
+            "device": self.device,
+            "bits": self.bits,
+            "dtype": self.dtype,
+            "window": self.window,
+            "native_window": self.native_window,
+            "maximum_window": self.maximum_window,
+            "yarn_factor": self.yarn_factor,
+            "prompt_tokens": self.prompt_tokens,
+            "reserve": self.reserve,
+            "planned_tokens": self.planned_tokens,
+            "memory": self.memory.to_json(),
+            "disk": self.disk,
+            "chunk": self.chunk,
+            "sources": [asdict(share) for share in self.sources],
+            "left_out": [asdict(entry) for entry in self.left_out],
+            "warnings": list(self.warnings),
+            "counts_basis": self.counts_basis,
+        }

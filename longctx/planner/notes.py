@@ -1,0 +1,94 @@
+"""What a plan says in words: steps of YaRN, what was given up, what would fit, what a model or device is known to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+
+from longctx.errors import DISTRIBUTION
+from longctx.planner.devices import Device
+from longctx.planner.geometry import Geometry
+from longctx.planner.memory import Memory, Precision
+
+#: What makes Gated DeltaNet fast on CUDA: modules of flash-linear-attention and causal-conv1d.
+FAST_LINEAR = ("fla", "causal_conv1d")
+
+
+def tight(reserve: int) -> str:
+    """That the memory leaves little room for a conversation."""
+    return f"the memory leaves {reserve:,} tokens for conversation and answer"
+
+
+def yarn(geometry: Geometry, factor: float) -> list[str]:
+    """The crossing of a step."""
+    if factor <= 1:
+        return []
+    return [
+        f"beyond the native window of {geometry.native_window:,}: YaRN factor {factor:g}; "
+        "static YaRN costs some quality on short texts"
+    ]
+
+
+def chosen(corpus_tokens: int, budget: int) -> str:
+    """That segments are chosen, and what each question costs."""
+    return (
+        f"the corpus ({corpus_tokens:,} tokens) is not read whole: for each question the segments that match it best are "
+        f"chosen, {min(budget, corpus_tokens):,} tokens at most, and read anew"
+    )
+
+
+def past_maximum(geometry: Geometry, wanted: int, maximum: int) -> str:
+    """That no window is large enough."""
+    scaled = f"already scaled by {geometry.rope.scaling!r}, which is not done twice"
+    reasons = {"": "with YaRN", "per layer": "its layers rotate differently", "unstated": "its config states no rotation"}
+    how = reasons.get(geometry.rope.scaling, scaled)
+    return f"read whole it would need a window of {wanted:,}; this model reaches {maximum:,} ({how})"
+
+
+def past_memory(memory: Memory, wanted: int) -> str:
+    """That the memory is too small for all of it."""
+    return f"read whole ({wanted:,} tokens) it would need {_gb(memory.total)}; {_gb(memory.available)} are there"
+
+
+def alternatives(memory: Memory, tokens: int, lighter: Sequence[tuple[int, Memory]], shorter: int) -> Iterator[str]:
+    """What would do instead: fewer bits, a smaller window, more memory, another model."""
+    yield f"needed: {_gb(memory.total)} ({memory.total} bytes) for {tokens:,} tokens; there: {_gb(memory.available)}"
+    if shorter:
+        yield f"window={shorter} would fit"
+    for bits, lighter_memory in lighter:
+        verdict = "would fit" if lighter_memory.fits else f"would still need {_gb(lighter_memory.total)}"
+        yield f"bits={bits} {verdict}"
+    yield "or take a smaller model, or free memory"
+
+
+def model(geometry: Geometry, precision: Precision, device: Device, chunk: int) -> Iterator[str]:
+    """What is known of this model, these bits and this device together."""
+    if not geometry.known:
+        yield (
+            f"the architecture {geometry.model_type!r} is not known to the planner: parameters and memory follow the formula "
+            "of a dense decoder and are estimates"
+        )
+    if precision.bits < 16 and geometry.experts_kept:
+        experts = geometry.parameters.experts * precision.element
+        yield (
+            f"bitsandbytes leaves the experts of this model in 16 bits ({_gb(experts)}): bits={precision.bits} saves little; "
+            "the weights above are the honest size"
+        )
+    if device.kind == "cuda" and geometry.recurrence is not None and not all(find_spec(name) for name in FAST_LINEAR):
+        yield (
+            "linear attention runs as slow reference code here: "
+            f"pip install '{DISTRIBUTION}[cuda]' (flash-linear-attention, causal-conv1d)"
+        )
+    if device.kind == "cuda":
+        yield "figures for CUDA are computed and were never measured; 10 % and 1 GB are kept as headroom"
+    if chunk % 64:
+        yield f"chunk={chunk} is no multiple of 64: in bf16, chunked prefill differs slightly from reading at once"
+
+
+def _gb(size: int) -> str:
+    """Bytes as GB.
+
+    >>> _gb(15_340_000_000)
+    '15.3 GB'
+    """
+    return f"{size / 1e9:.1f} GB"

@@ -1,0 +1,260 @@
+"""What fits which model on this machine: a corpus, a model's files and the planner's figures, joined before any weight is loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from longctx import models, planner, prompts, sources
+from longctx.backends.base import LoadSpec
+from longctx.corpus import Corpus
+from longctx.errors import DoesNotFitError, UsageError
+from longctx.jobs import Job
+from longctx.models import ModelFiles
+from longctx.planner import Device, Figures, Geometry
+from longctx.stream import Tokenizer, TokenStream, build
+from longctx.views import budget
+
+#: Tried from the largest down where no model is named. Only those whose 4-bit weights stock bitsandbytes really makes.
+FAMILY = ("Qwen/Qwen3.5-9B", "Qwen/Qwen3.5-4B", "Qwen/Qwen3.5-2B", "Qwen/Qwen3.5-0.8B")
+SMALLEST = FAMILY[-1]
+SMALLEST_BYTES = 1_750_000_000
+SMALLEST_NEEDS = 8_000_000_000
+#: Tokens kept free for the text of a question when a prompt's length is planned.
+QUESTION_TOKENS = 128
+
+Agree = Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be loaded, how, and what it will take. Made by :func:`plan`; given to :func:`longctx.load`.
+
+    Args:
+        corpus: what was read, with token counts in its manifest.
+        files: the model's files.
+        figures: window, memory, budget; every figure in bytes or tokens.
+        tokenizer: of the model.
+        stream: the corpus as tokens that lead back to their origins.
+        device: where it will run.
+        bits: per weight.
+        dtype: of what is not quantised; None lets the backend choose by device.
+        rope_parameters: what YaRN needs, or None where none is needed.
+        store: whether the prefix is kept on disk.
+    """
+
+    corpus: Corpus
+    files: ModelFiles
+    figures: Figures
+    tokenizer: Tokenizer
+    stream: TokenStream
+    device: Device
+    bits: int
+    dtype: str | None
+    rope_parameters: Mapping[str, Any] | None
+    store: bool
+
+    @property
+    def model(self) -> str:
+        """The model's name as it was given."""
+        return self.files.name
+
+    @property
+    def fits(self) -> bool:
+        """Whether it can be loaded on this machine."""
+        return self.figures.fits
+
+    @property
+    def window(self) -> int:
+        """Tokens that corpus, conversation and answer may fill."""
+        return self.figures.window
+
+    @property
+    def whole(self) -> bool:
+        """Whether every segment is read at once; else segments are chosen for each question."""
+        return self.figures.mode == "whole"
+
+    def spec(self, files: ModelFiles) -> LoadSpec:
+        """What a backend needs to know."""
+        cache = models.cache_folder()
+        return LoadSpec(
+            name=files.name,
+            folder=files.folder,
+            bits=self.bits,
+            device=self.device.kind,
+            chunk=self.figures.chunk,
+            cache_folder=cache,
+            dtype=self.dtype,
+            rope_parameters=self.rope_parameters,
+            prefix_folder=cache / "prefixes" if self.store else None,
+            prompt_version=prompts.VERSION,
+        )
+
+    def require_fit(self) -> None:
+        """Refuse a plan that does not fit.
+
+        Raises:
+            DoesNotFitError: with the alternatives that the planner found.
+        """
+        if not self.fits:
+            memory = self.figures.to_json()["memory"]
+            raise DoesNotFitError(
+                f"{self.model} in {self.bits} bits needs {memory['total'] / 1e9:.1f} GB, "
+                f"and {memory['available'] / 1e9:.1f} GB are there",
+                hint="; ".join(self.figures.warnings),
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as the JSON contract of ``longctx plan`` has it."""
+        return self.figures.to_json()
+
+    @cached_property
+    def text(self) -> str:
+        """The plan as plain text."""
+        return budget.text(self.to_json())
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"<Plan {self.model}: {self.figures.prompt_tokens:,} of {self.window:,} tokens, fits={self.fits}>"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Mapping[str, str]:
+        return {"text/html": budget.html(self.to_json()), "text/plain": self.text}
+
+
+def plan(
+    corpus: Corpus | str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    model: str | os.PathLike[str] | None = None,
+    *,
+    bits: int | None = None,
+    dtype: str | None = None,
+    memory: int | str | None = None,
+    window: int | None = None,
+    max_window: int | None = None,
+    chunk: int | None = None,
+    device: str | None = None,
+    store: bool = True,
+    agree: Agree | None = None,
+    job: Job[Any] | None = None,
+) -> Plan:
+    """Plan what fits which model on this machine, before any weight is loaded.
+
+    Args:
+        corpus: from :func:`longctx.read`, or paths to read.
+        model: a hub id or a local folder; None takes the best that can be had (see the README).
+        bits: 4, 8 or 16 per weight; None takes 4, and 16 for models under 1B parameters.
+        dtype: ``"bfloat16"``, ``"float16"`` or ``"float32"`` for what is not quantised; None chooses by device.
+        memory: bytes to stay within, or ``"16GB"``; None takes what is free.
+        window: tokens to plan for; None takes the smallest step that fits the corpus and a conversation.
+        max_window: the model's real maximum, where the table of known families is wrong.
+        chunk: tokens of one prefill step.
+        device: ``"cuda"``, ``"mps"`` or ``"cpu"``; None detects.
+        store: whether to keep the prefix on disk, so that it is read once.
+        agree: asked before a model is downloaded that the user did not name; None never downloads one.
+        job: is told of progress.
+
+    Raises:
+        UsageError: a value is out of range.
+        ModelError: the model cannot be found or read.
+
+    Example:
+        ``lc.plan(lc.read("src"), model="Qwen/Qwen3.5-4B", memory="16GB")``
+    """
+    if not isinstance(corpus, Corpus):
+        corpus = sources.read(*([corpus] if isinstance(corpus, (str, os.PathLike)) else corpus))
+    here = _device(device)
+    limit = planner.parse_memory(memory) if memory is not None else None
+    files = models.find(model) if model is not None else default_model(here, agree, job)
+    tokenizer = Tokenizer.from_folder(files.folder)
+    stream = build(corpus, tokenizer, prompts.Frame(), job)
+    geometry = Geometry.from_config(files.config, name=files.name)
+    figures = planner.plan(
+        geometry,
+        model=files.name,
+        source_tokens=list(stream.tokens_per_source.items()),
+        overhead_tokens=_overhead(files, tokenizer),
+        bits=bits,
+        dtype=dtype,
+        device=here,
+        memory=limit,
+        window=window,
+        max_window=max_window,
+        chunk=chunk,
+        counts_basis=f"exact, {files.name}",
+    )
+    return Plan(
+        corpus=corpus.with_tokens(stream.tokens_per_source),
+        files=files,
+        figures=figures,
+        tokenizer=tokenizer,
+        stream=stream,
+        device=here,
+        bits=figures.bits,
+        dtype=dtype,
+        rope_parameters=planner.rope_parameters(files.config, figures.yarn_factor),
+        store=store,
+    )
+
+
+def default_model(device: Device, agree: Agree | None = None, job: Job[Any] | None = None) -> ModelFiles:
+    """The best model that can be had where none is named.
+
+    In this order: a Qwen3.5 that lies in the local hub cache and fits; the smallest one from the hub, where it answers and the
+    user agrees; the embedded SmolLM2-135M-Instruct.
+    """
+    for files in models.cached_family_member(FAMILY):
+        if _fits(files, device):
+            return files
+    if agree is not None and device.memory_total >= SMALLEST_NEEDS and models.hub_answers(SMALLEST):
+        question = f"Download {SMALLEST} ({SMALLEST_BYTES / 1e9:.1f} GB)? Otherwise the small embedded model is used."
+        if agree(question):
+            return models.find(SMALLEST)
+    return embedded_model(job)
+
+
+def embedded_model(job: Job[Any] | None = None) -> ModelFiles:
+    """The embedded default, fetched and converted on its first use."""
+    folder = models.embedded_folder(models.cache_folder())
+    if not folder.is_dir():
+        _prepare_embedded(folder, job)
+    return ModelFiles.read(folder, name=models.EMBEDDED_NAME)
+
+
+def _prepare_embedded(folder: Path, job: Job[Any] | None) -> None:
+    from longctx.backends.transformers.convert import convert
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if job is not None:
+        job.report("fetch the embedded model (93 MB, once)", unit="bytes")
+    gguf = models.fetch_embedded(folder.parent)
+    try:
+        if job is not None:
+            job.report("convert it (about half a minute, once)", unit="bytes")
+        convert(gguf, folder, job)
+    finally:
+        gguf.unlink(missing_ok=True)
+
+
+def _fits(files: ModelFiles, device: Device) -> bool:
+    geometry = Geometry.from_config(files.config, name=files.name)
+    return planner.plan(
+        geometry, model=files.name, source_tokens=[], overhead_tokens=2048, bits=None, device=device
+    ).fits
+
+
+def _device(kind: str | None) -> Device:
+    if kind not in (None, "cuda", "mps", "cpu"):
+        raise UsageError(f"device={kind!r} is none that longctx knows", hint='give "cuda", "mps" or "cpu"')
+    return planner.detect(kind)
+
+
+def _overhead(files: ModelFiles, tokenizer: Tokenizer) -> int:
+    """Tokens of a prompt besides the corpus: template, system text, room for a question."""
+    pieces = prompts.render(files.template, files.special, [prompts.Turn("")])
+    encode = {True: tokenizer.encode_template, False: tokenizer.encode_data}
+    return sum(len(encode[piece.control](piece.text)) for piece in pieces) + QUESTION_TOKENS

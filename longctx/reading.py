@@ -1,0 +1,44 @@
+"""What ``longctx read`` says: a corpus with its tokens counted, as the JSON contract has it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from longctx import models, stream
+from longctx.corpus import Corpus
+from longctx.errors import MissingPackageError
+
+
+def counted(corpus: Corpus, model: str | None = None) -> tuple[Corpus, str]:
+    """A corpus with its tokens counted, and how: exactly for a named model, else with the Qwen3.5 vocabulary, else estimated.
+
+    Args:
+        corpus: from :func:`longctx.read`.
+        model: a hub id or a folder; None takes the vocabulary of the extra ``tokens``.
+    """
+    counts, basis = stream.count(corpus, _tokenizer(model))
+    return corpus.with_tokens(counts), basis
+
+
+def _tokenizer(model: str | None) -> stream.Tokenizer | None:
+    if model is not None:
+        return stream.Tokenizer.from_folder(models.find(model).folder)
+    try:
+        return stream.qwen()
+    except MissingPackageError:
+        return None  # estimates, and the basis says so
+
+
+def read_json(corpus: Corpus, basis: str) -> dict[str, Any]:
+    """The manifest with totals, as the JSON contract of ``longctx read`` has it."""
+    rows = [row.to_json() for row in corpus.manifest]
+    statuses = Counter(row.status for row in corpus.manifest)
+    totals = {
+        "files": len(rows),
+        **{status: statuses[status] for status in ("read", "truncated", "skipped", "failed", "redacted")},  # type: ignore[index]
+        "bytes": sum(row.size for row in corpus.manifest),
+        "tokens": sum(row.tokens or 0 for row in corpus.manifest),
+        "counts": basis,
+    }
+    return {"files": rows, "totals": totals}

@@ -1,0 +1,306 @@
+"""Where the parts meet: a loaded plan that can be asked.
+
+All work of a session runs on its engine's one thread, in the order in which it was asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+from longctx import citations, engines, retrieval, showing
+from longctx.answers import Answer, Outcome
+from longctx.assembly import Exchange, Prompt, assemble, assemble_fitting
+from longctx.backends.base import Reuse, Sampling
+from longctx.corpus import Corpus
+from longctx.engines import Make
+from longctx.errors import ClosedError, Stopped, UsageError
+from longctx.jobs import Job, in_kernel
+from longctx.models import with_weights
+from longctx.planning import Plan, plan
+from longctx.speech import Speech
+from longctx.stream import TokenStream
+from longctx.summaries import Summary, parts_of, summarize
+
+#: Control strings that end a turn in the families we know, besides those that a model's own configs name.
+TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|endoftext|>")
+
+
+class Session:
+    """A model that has read a corpus. Made by :func:`load`; closes with ``close()`` or ``with``.
+
+    Args:
+        plan: what to load.
+        make: builds the backend; None takes transformers.
+
+    Raises:
+        DoesNotFitError: the plan does not fit.
+        ModelNotFoundError: the weights are not here and the hub cannot be reached.
+    """
+
+    def __init__(self, plan: Plan, make: Make | None = None) -> None:
+        plan.require_fit()
+        self.plan = plan
+        self.corpus: Corpus = plan.corpus
+        self._engine = engines.acquire(plan.spec(with_weights(plan.files)), make)
+        self._release = weakref.finalize(self, engines.release, self._engine)
+        self._index: retrieval.Index | None = None
+        self.loading: Job[None] = Job(self._load, title=f"load {plan.model}")
+        self._submit(self.loading)
+
+    # -- for the user ------------------------------------------------------------------------------------------------
+    def ask(
+        self,
+        question: str,
+        *,
+        thinking: bool | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        max_tokens: int = 1024,
+        seed: int | None = None,
+        show: bool = True,
+    ) -> Answer:
+        """Ask about the corpus. Returns at once; the answer fills in while you look at it.
+
+        Args:
+            question: each one starts afresh over the same prefix; ``answer.ask`` follows up.
+            thinking: let the model reason first, where it can; None leaves it to the model's template.
+            temperature: 0 is greedy; None leaves it to the model's generation config, as for the next two.
+            top_p: smallest set of tokens with this probability.
+            top_k: at most so many candidates.
+            max_tokens: most tokens of the answer, reasoning included.
+            seed: makes sampling repeatable.
+            show: whether the answer is shown where the user looks.
+
+        Raises:
+            UsageError: the question is empty, or a value is out of range.
+            ClosedError: the session was closed.
+        """
+        return self._ask(question, (), Sampling(temperature, top_p, top_k, max_tokens, seed), thinking, show)
+
+    def summarize(self, *, max_tokens: int = 256, show: bool = True) -> Summary:
+        """Summarise the corpus part by part, with citations. Returns at once.
+
+        Args:
+            max_tokens: most tokens of one part.
+            show: whether it is shown where the user looks.
+        """
+        summary = Summary()
+        summary.job = Job(lambda job: self._summarize(job, summary, Sampling(max_tokens=max_tokens)), title="summarize")
+        self._submit(summary.job)
+        if show:
+            showing.present(showing.SummaryLive(summary, self.plan))
+        return summary
+
+    def close(self) -> None:
+        """Stop what runs and give the memory back, unless another session uses the same weights."""
+        self._release()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session was closed."""
+        return self._engine.ended or not self._release.alive
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else self.loading.state
+        return f"<Session {self.plan.model}, {self.plan.figures.prompt_tokens:,} tokens, {state}>"
+
+    # -- on the worker -----------------------------------------------------------------------------------------------
+    def _submit(self, job: Job[Any]) -> None:
+        if self.closed:
+            raise ClosedError(f"{job.title}: the session is closed", hint="load the plan again")
+        self._engine.worker.submit(job)
+
+    def _load(self, job: Job[None]) -> None:
+        self._engine.backend.load(job)
+        if self.plan.whole:
+            prompt = assemble(self.plan, self.plan.stream, "")
+            self._engine.backend.prefill(prompt.ids[: prompt.head], job, marks=prompt.marks[:1])
+
+    def _ask(
+        self, question: str, history: Sequence[Exchange], sampling: Sampling, thinking: bool | None, show: bool
+    ) -> Answer:
+        _check(question, sampling)
+
+        def follow(text: str, *, thinking: bool | None = thinking, show: bool = True, **options: Any) -> Answer:
+            told = Exchange(question, answer.text, answer.outcome.ids)
+            return self._ask(text, (*history, told), replace(sampling, **options), thinking, show)
+
+        answer = Answer(question, follow=follow, show=self._show, bundle=self._bundle)
+        answer.job = Job(lambda job: self._answer(job, answer, history, sampling, thinking), title=question)
+        self._submit(answer.job)
+        if show:
+            showing.present(showing.AnswerLive(answer, self.corpus))
+        return answer
+
+    def _answer(
+        self, job: Job[Outcome], answer: Answer, history: Sequence[Exchange], sampling: Sampling, thinking: bool | None
+    ) -> Outcome:
+        self.loading.result()
+        stream, chosen = self._segments_for(answer.question)
+        prompt, dropped = assemble_fitting(self.plan, stream, answer.question, history, thinking)
+        notes = [f"the turn {told.question!r} no longer fits and was left out" for told in dropped]
+        outcome = self._speak(job, prompt, sampling, answer.say, prompt.segments)
+        left_out = tuple(self._left_out(prompt.segments))
+        return replace(outcome, left_out=left_out, notes=(*notes, *filter(None, [chosen]), *outcome.notes))
+
+    def _speak(self, job: Job[Any], prompt: Prompt, sampling: Sampling, say: Any, citable: frozenset[int]) -> Outcome:
+        """Read a prompt, have the model speak, and check what it said."""
+        backend = self._engine.backend
+        room = min(sampling.max_tokens, self.plan.window - len(prompt.ids))
+        tokenizer = self.plan.tokenizer
+        speech = Speech(tokenizer.streamer(), tokenizer.added, prompt.thinking)
+        said: dict[bool, str] = {False: "", True: ""}
+
+        def tell(text: str, reasoning: bool) -> None:
+            said[reasoning] += text
+            say(text, reasoning=reasoning)
+
+        reuse, stopped = Reuse(), False
+        try:
+            reuse = backend.prefill(prompt.ids, job, marks=prompt.marks)
+            for token in backend.decode(replace(sampling, max_tokens=room), self._stop_ids, job):
+                tell(*speech.push(token))
+                job.report("answer", speech.count, room, memory=backend.memory())
+        except Stopped:
+            stopped = True
+        tell(*speech.finish())
+        text = said[False].strip()
+        found, notes = self._citations(text, citable)
+        if speech.count >= room and not stopped:
+            notes.append(f"the answer was cut after {room:,} tokens")
+        memory = backend.memory()
+        return Outcome(
+            text=text,
+            reasoning=said[True].strip(),
+            stopped=stopped,
+            citations=tuple(replace(citation, shower=self._show) for citation in found.citations),
+            unsupported=tuple(found.unsupported),
+            usage=speech.usage(len(prompt.ids), reuse),
+            memory={"peak": memory.peak, "predicted_peak": self.plan.to_json()["memory"]["total"]},
+            notes=(*notes, *backend.notes),
+            ids=tuple(speech.answer_ids),
+        )
+
+    def _citations(self, text: str, citable: frozenset[int]) -> tuple[citations.Resolved, list[str]]:
+        """What the model cited; where it cited nothing that exists, what longctx matched."""
+        resolved = citations.resolve(text, self.corpus.segments, citable)
+        if not text or any(citation.segment in citable for citation in resolved.citations):
+            return resolved, []
+        matched = citations.match(text, self.corpus.segments, citable)
+        both = citations.Resolved(matched.text, (*resolved.citations, *matched.citations), matched.unsupported)
+        return both, ["the model named no segment; longctx matched its sentences to the sources"]
+
+    def _segments_for(self, question: str) -> tuple[TokenStream, str]:
+        """The whole stream, or the segments that matter for a question where not all fit; and a note that says so."""
+        stream = self.plan.stream
+        if self.plan.whole:
+            return stream, ""
+        if self._index is None:
+            tokens = stream.tokens_per_segment
+            segments = self.corpus.segments.items()
+            self._index = retrieval.Index([(i, f"{s.origin.path} {s.heading}\n{s.text}", tokens[i]) for i, s in segments])
+        choice = self._index.choose(question, self.plan.figures.segment_budget)
+        note = f"{len(choice.ids):,} of {len(self.corpus.segments):,} segments were chosen for this question"
+        return stream.select(choice.ids), note
+
+    def _left_out(self, seen: frozenset[int]) -> list[Mapping[str, Any]]:
+        """Files that the model did not see, or saw in part."""
+        rows: list[Mapping[str, Any]] = []
+        tokens = self.plan.stream.tokens_per_segment
+        for source, numbered in self.corpus.numbered():
+            missing = [number for number, _ in numbered if number not in seen]
+            if missing:
+                reason = f"{len(missing)} of {len(numbered)} segments were not chosen for this question"
+                rows.append({"path": source.path, "tokens": sum(tokens[n] for n in missing), "reason": reason})
+        return rows
+
+    def _summarize(self, job: Job[None], summary: Summary, sampling: Sampling) -> None:
+        self.loading.result()
+        whole, budget = self.plan.whole, self.plan.figures.segment_budget
+
+        def speak(segments: Sequence[int] | None, question: str) -> Outcome:
+            stream = self.plan.stream if segments is None else self.plan.stream.select(segments)
+            prompt, _ = assemble_fitting(self.plan, stream, question, (), False)
+            return self._speak(job, prompt, sampling, _nowhere, prompt.segments or frozenset(self.corpus.segments))
+
+        parts = parts_of(self.corpus, self.plan.stream.tokens_per_segment, budget)
+        summarize(summary, parts, speak, whole, job)
+
+    @property
+    def _stop_ids(self) -> list[int]:
+        added = self.plan.tokenizer.added
+        ends = (self.plan.files.special.get("eos_token", ""), *TURN_ENDS)
+        return sorted({*self.plan.files.stop_tokens, *(added[text] for text in ends if text in added)})
+
+    # -- views -------------------------------------------------------------------------------------------------------
+    def _show(self, what: Any) -> None:
+        showing.show(what, self.corpus)
+
+    def _bundle(self, answer: Answer) -> Mapping[str, str]:
+        return showing.bundle(showing.AnswerLive(answer, self.corpus))
+
+
+def load(plan: Plan, *, backend: Make | None = None, show: bool = True) -> Session:
+    """Load a plan: the weights, then the corpus, read once or restored from disk.
+
+    In a notebook it returns at once and the view shows the progress; elsewhere it blocks until the session is ready.
+
+    Args:
+        plan: from :func:`longctx.plan`.
+        backend: builds the engine from a :class:`~longctx.backends.base.LoadSpec`; None takes transformers.
+        show: whether progress is shown where the user looks.
+
+    Raises:
+        DoesNotFitError: the plan does not fit; the hint names alternatives.
+        ModelError: the weights cannot be loaded.
+    """
+    session = Session(plan, backend)
+    if show:
+        showing.present(showing.JobLive(session.loading, plan))
+    if not in_kernel():
+        try:
+            session.loading.result()
+        except BaseException:
+            session.close()
+            raise
+    return session
+
+
+def ask(question: str, *paths: str | os.PathLike[str], model: str | None = None, **options: Any) -> Answer:
+    """Read, plan, load and ask in one line; the weights stay loaded for the next question, until :func:`longctx.free`.
+
+    Args:
+        question: the question.
+        paths: what to read.
+        model: as for :func:`longctx.plan`.
+        options: as for :meth:`Session.ask`.
+    """
+    _check(question, Sampling())
+    return load(plan(list(paths), model)).ask(question, **options)  # the answer keeps its session alive, to follow up
+
+
+def free() -> None:
+    """Close every session and give the memory back."""
+    engines.free()
+
+
+def _check(question: str, sampling: Sampling) -> None:
+    if not isinstance(question, str) or not question.strip():
+        raise UsageError(f"the question is empty: {question!r}", hint="ask something")
+    sampling.check()
+
+
+def _nowhere(text: str, *, reasoning: bool) -> None:
+    """Summaries are shown part by part, not word by word."""

@@ -1,0 +1,60 @@
+"""What a parser hands back, and the words in which sizes are told."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from longctx.corpus import Segment, Status
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """One file after its parser.
+
+    Args:
+        kind: as in :class:`longctx.corpus.Row`.
+        segments: in reading order; empty where there is nothing to read.
+        status: as in :class:`longctx.corpus.Row`.
+        reason: what there is to say about it; empty for a plain read.
+    """
+
+    kind: str
+    segments: tuple[Segment, ...] = ()
+    status: Status = "read"
+    reason: str = ""
+
+
+def sound(text: str) -> str:
+    r"""The text with lone surrogates and NULs replaced by U+FFFD, one for one, so that no place in it moves.
+
+    >>> sound("a\ud800b\x00")
+    'a�b�'
+    """
+    return _SURROGATE.sub("\ufffd", text).replace("\x00", "\ufffd")
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "page"), counted(1200, "line")
+    ('1 page', '1,200 lines')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def ranges(numbers: list[int]) -> str:
+    """Ascending numbers, runs drawn together.
+
+    >>> ranges([1, 3, 4, 5, 9])
+    '1, 3-5, 9'
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)

@@ -1,0 +1,180 @@
+"""``lc.read``: paths in, a corpus out."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from longctx.corpus import Corpus, Row, Source
+from longctx.errors import EmptyCorpusError, UsageError
+from longctx.jobs import Job
+from longctx.sources.files import FileReader
+from longctx.sources.ignores import Patterns
+from longctx.sources.kinds import kind_of
+from longctx.sources.listing import listing
+from longctx.sources.obstacles import Obstacles
+from longctx.sources.parsed import Parsed
+from longctx.sources.process import ParserProcess
+from longctx.sources.roots import PathLike, Root, find_roots
+
+#: Bytes of one text file that are read. Source code is far below; data files and logs are cut.
+MAX_FILE_BYTES = 1_000_000
+
+
+def read(
+    *paths: PathLike,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    max_file_bytes: int = MAX_FILE_BYTES,
+    job: Job[Any] | None = None,
+) -> Corpus:
+    """Read folders and files into a corpus. Loads no model; one bad file never ends it.
+
+    A folder is read as git lists it, or by the .gitignore files in it. A file that is named itself is read even if ignored.
+
+    Args:
+        paths: folders and files, at least one; ``~`` is the home folder. Names are relative to a single folder; with several
+            paths they begin with the name of theirs.
+        include: patterns as in a .gitignore file; what is found in folders is read only if it matches.
+        exclude: patterns; what matches is left out, and has a row that says so.
+        max_file_bytes: of one text file; what is longer is cut at a line end, and its row says by how much.
+        job: told about progress, in files; its stop ends the reading.
+
+    Returns:
+        the corpus, with what changes rarely first, and a row in its manifest for every path met.
+
+    Raises:
+        UsageError: no path, a pattern that is none.
+        SourceNotFoundError: a path does not exist, or is an address: nothing is fetched.
+        EmptyCorpusError: nothing readable was found.
+        Stopped: the job was stopped.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = pathlib.Path(folder, "note.txt").write_text("first\\nsecond\\n")
+    ...     corpus = read(folder)
+    >>> corpus.segments[1].origin
+    Lines(path='note.txt', first=1, last=2, cell=None)
+    """
+    if max_file_bytes < 1:
+        raise UsageError(f"max_file_bytes={max_file_bytes}: at least one byte must be read")
+    wanted = _Wanted(Patterns.of(include, "include"), Patterns.of(exclude, "exclude"))
+    roots, again = find_roots(paths)
+    with ParserProcess() as parser:
+        reader = FileReader(max_file_bytes, parser, job.check if job else _go_on)
+        corpus = _Reading(reader, wanted, job).corpus(roots, again)
+    if not corpus.sources:
+        raise _nothing(roots, corpus.manifest)
+    return corpus
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What the user's patterns let through."""
+
+    include: Patterns
+    exclude: Patterns
+
+    def obstacle(self, name: str, *, named: bool) -> Parsed | None:
+        """Why a path is left out; a file that was named itself need not be included."""
+        if self.exclude.match(name):
+            return Parsed(kind_of(name), status="skipped", reason="left out by exclude")
+        if self.include and not named and not self.include.match(name):
+            return Parsed(kind_of(name), status="skipped", reason="not in include")
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A path to read: as it is cited, where it is, and what already became of it."""
+
+    path: str
+    file: str
+    settled: Parsed | None = None
+
+
+@dataclass
+class _Reading:
+    """The state of one read."""
+
+    reader: FileReader
+    wanted: _Wanted
+    job: Job[Any] | None
+    rows: list[Row] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
+    met: dict[str, str] = field(default_factory=dict)
+
+    def corpus(self, roots: Sequence[Root], again: Sequence[str]) -> Corpus:
+        entries = [entry for root in roots for entry in self._entries(root)]
+        for done, entry in enumerate(_unique(entries)):
+            self._report(done, len(entries))
+            self._read(entry)
+        self._report(len(entries), len(entries))
+        self.rows += [Row(path, kind_of(path), "skipped", "duplicate: it was given more than once") for path in again]
+        return Corpus(tuple(self.sources), tuple(self.rows))
+
+    def _entries(self, root: Root) -> Iterator[_Entry]:
+        if not root.is_folder:
+            name = root.name or os.path.basename(root.file)
+            yield _Entry(
+                name, root.file, self.wanted.obstacle(name, named=True) or Obstacles(os.path.dirname(root.file)).of(root.file)
+            )
+            return
+        listed = listing(root.file)
+        if listed.note:
+            self.rows.append(Row(root.name or ".", "folder", "read", listed.note))
+        obstacles = Obstacles(root.file)
+        for found in listed.found:
+            settled = self.wanted.obstacle(found.name, named=False) or obstacles.of(found.file)
+            if found.trouble:
+                settled = Parsed("folder", status="failed", reason=found.trouble)
+            yield _Entry("/".join(part for part in (root.name, found.name.rstrip("/")) if part), found.file, settled)
+
+    def _read(self, entry: _Entry) -> None:
+        settled = entry.settled
+        if settled is None and (first := self.met.setdefault(entry.file, entry.path)) != entry.path:
+            settled = Parsed(kind_of(entry.path), status="skipped", reason=f"duplicate of {first}")
+        if settled is not None:
+            self.rows.append(Row(entry.path, settled.kind, settled.status, settled.reason))
+            return
+        row, source = self.reader.read(entry.path, entry.file)
+        self.rows.append(row)
+        self.sources += [source] if source else []
+
+    def _report(self, done: int, total: int) -> None:
+        if self.job is not None:
+            self.job.check()
+            self.job.report("read", done, total, unit="files")
+
+
+def _unique(entries: Sequence[_Entry]) -> Iterator[_Entry]:
+    """Entries whose paths differ; two could meet where a file is named as another folder's file is."""
+    taken: Counter[str] = Counter()
+    for entry in entries:
+        taken[entry.path] += 1
+        number = taken[entry.path]
+        yield entry if number == 1 else _Entry(f"{entry.path}~{number}", entry.file, entry.settled)
+
+
+def _nothing(roots: Sequence[Root], rows: Sequence[Row]) -> EmptyCorpusError:
+    """The error for a read that found nothing, with the main reasons."""
+    where = ", ".join(repr(root.file) for root in roots)
+    reasons = Counter(
+        row.reason if len(rows) == 1 else row.reason.partition(":")[0] for row in rows if row.kind != "folder" or row.reason
+    )
+    if not reasons:
+        return EmptyCorpusError(
+            f"nothing to read in {where}: no files", hint="name a folder that holds files git does not ignore"
+        )
+    told = ", ".join(reason if len(rows) == 1 else f"{number:,} × {reason}" for reason, number in reasons.most_common(4))
+    return EmptyCorpusError(
+        f"nothing readable in {where}: {told}",
+        hint="text, code, Markdown, notebooks and PDF with text can be read; check include and exclude",
+    )
+
+
+def _go_on() -> None:
+    """Nobody can stop a read without a job."""

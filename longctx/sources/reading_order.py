@@ -1,0 +1,93 @@
+"""The order in which the blocks of a page are read: columns one after the other, a heading across both before them.
+
+Boxes and counts in, an order out; knows no file format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from longctx.corpus import Box
+
+#: Points between two columns at least.
+_GUTTER = 6.0
+#: A column's lines hold so many characters at least, on average; the cells of a table hold fewer.
+_CHARS_PER_LINE = 18
+#: Pages with more blocks are drawings or tables; they are read from top to bottom.
+_MOST_BLOCKS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A block of text: its box in points from the top left, its lines, its characters."""
+
+    box: Box
+    lines: int
+    chars: int
+
+
+def reading_order(blocks: Sequence[Placed]) -> list[int]:
+    """The indices of the blocks in reading order.
+
+    >>> page = [(40, 20, 560, 40), (310, 60, 560, 300), (40, 60, 290, 300)]
+    >>> reading_order([Placed(box, 5, 300) for box in page])
+    [0, 2, 1]
+    """
+    indices = sorted(range(len(blocks)), key=lambda index: (round(blocks[index].box[1]), blocks[index].box[0]))
+    return indices if len(indices) > _MOST_BLOCKS else _ordered(blocks, indices)
+
+
+def _ordered(blocks: Sequence[Placed], indices: list[int]) -> list[int]:
+    """Bands of the page from top to bottom: the tallest that falls into columns, or else one strip as it stands.
+
+    A single line at a band's end is the heading of what follows, not the end of its left column.
+    """
+    ordered: list[int] = []
+    while indices:
+        strips = _strips(blocks, indices)
+        for depth in range(len(strips), 0, -1):
+            band = [index for strip in strips[:depth] for index in strip]
+            ends_in_heading = depth < len(strips) and sum(blocks[index].lines for index in strips[depth - 1]) == 1
+            if not ends_in_heading and (columns := _columns(blocks, band)):
+                ordered += [index for column in columns for index in _ordered(blocks, column)]
+                break
+        else:
+            band = strips[0]
+            ordered += band
+        indices = indices[len(band) :]
+    return ordered
+
+
+def _strips(blocks: Sequence[Placed], indices: Sequence[int]) -> list[list[int]]:
+    """Groups of blocks between which a horizontal line can be drawn; the blocks come from top to bottom."""
+    strips: list[list[int]] = []
+    bottom = float("-inf")
+    for index in indices:
+        _, top, _, below = blocks[index].box
+        if not strips or top >= bottom:
+            strips.append([])
+        strips[-1].append(index)
+        bottom = max(bottom, below)
+    return strips
+
+
+def _columns(blocks: Sequence[Placed], band: Sequence[int]) -> tuple[list[int], list[int]] | None:
+    """The band's two sides of its widest gutter, if both are columns of prose."""
+    across = sorted(band, key=lambda index: blocks[index].box[0])
+    right = float("-inf")
+    best, at = _GUTTER, None
+    for index in across:
+        gap = blocks[index].box[0] - right
+        if right > float("-inf") and gap >= best:
+            best, at = gap, right
+        right = max(right, blocks[index].box[2])
+    if at is None:
+        return None
+    sides = [index for index in band if blocks[index].box[2] <= at], [index for index in band if blocks[index].box[2] > at]
+    return sides if all(_is_prose([blocks[index] for index in side]) for side in sides) else None
+
+
+def _is_prose(blocks: Sequence[Placed]) -> bool:
+    lines = sum(block.lines for block in blocks)
+    return lines >= 2 and sum(block.chars for block in blocks) >= _CHARS_PER_LINE * lines

@@ -1,0 +1,196 @@
+"""The plan before any weight is loaded, as text and as HTML: window, memory, disk, the budget of each source, warnings.
+
+Reads the JSON form of a plan and nothing else: ``model``, ``fits``, ``window``, ``native_window``, ``yarn_factor`` (None or 1
+for none), ``prompt_tokens``, ``memory`` (bytes of each component, ``total``, ``available``, ``basis``), ``disk``, ``chunk``,
+``sources`` (each ``path`` and ``tokens``), ``left_out`` (paths, or objects with ``path``, ``tokens``, ``reason``) and
+``warnings``; ``mode`` and ``counts_basis`` where they are given. A key that is missing is not shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from longctx.views import units
+from longctx.views.cells import bar, cut, cut_path, table, wrap
+from longctx.views.progress import component_name
+from longctx.views.safe import escape, oneline
+from longctx.views.style import COMPONENTS, frame, heading, meter, note, stack
+
+Plan = Mapping[str, Any]
+
+#: Sources shown one by one; the others are summed up.
+MOST_SOURCES = 12
+MOST_LEFT_OUT = 12
+_TOTALS = ("total", "available", "basis")
+
+
+def left_out_line(entry: Mapping[str, Any] | str) -> str:
+    """One entry of what was left out, on one line.
+
+    >>> left_out_line({"path": "big.svg", "tokens": 81000, "reason": "past the window"})
+    'big.svg · 81,000 tokens · past the window'
+    """
+    if isinstance(entry, str):
+        return oneline(entry)
+    tokens = entry.get("tokens")
+    words = [entry.get("path", ""), units.plural(tokens, "token") if tokens else "", entry.get("reason") or ""]
+    return " · ".join(oneline(word) for word in words if word)
+
+
+def _components(plan: Plan) -> dict[str, int]:
+    memory = plan.get("memory") or {}
+    return {name: value for name, value in memory.items() if name not in _TOTALS and isinstance(value, int) and value > 0}
+
+
+def _window(plan: Plan) -> str:
+    """The window, the model's own, and what YaRN does between them."""
+    words = f"{units.count(plan['window'])} tokens" if plan.get("window") else "not known"
+    native, factor = plan.get("native_window"), plan.get("yarn_factor")
+    own = f"the model's own {units.count(native)}" if native else "the model's own"
+    return f"{words} ({own} × YaRN {factor:g})" if factor and factor != 1 else f"{words} ({own}, no YaRN needed)"
+
+
+def _prompt(plan: Plan) -> str:
+    tokens, window = plan.get("prompt_tokens") or 0, plan.get("window") or 0
+    words = [units.plural(tokens, "token")]
+    words += [f"{units.percent(tokens, window)} of the window"] if window else []
+    words += [oneline(plan["mode"])] if plan.get("mode") else []
+    return " · ".join(words + ([f"counts {oneline(plan['counts_basis'])}"] if plan.get("counts_basis") else []))
+
+
+def _memory(plan: Plan) -> str:
+    memory = plan.get("memory") or {}
+    total, available = memory.get("total", 0), memory.get("available", 0)
+    words = f"{units.size_of(total, available)} available" if available else units.size(total)
+    return words + (f" ({oneline(memory['basis'])})" if memory.get("basis") else "")
+
+
+def _ranked(plan: Plan) -> list[tuple[str, int]]:
+    """Sources with their tokens, the largest first."""
+    pairs = [(oneline(str(row.get("path", ""))), int(row.get("tokens") or 0)) for row in plan.get("sources") or ()]
+    return sorted(pairs, key=lambda pair: -pair[1])
+
+
+def _rest(ranked: Sequence[tuple[str, int]]) -> str:
+    rest = ranked[MOST_SOURCES:]
+    return f"and {units.count(len(rest))} more, {units.plural(sum(tokens for _, tokens in rest), 'token')}" if rest else ""
+
+
+def _left_out(plan: Plan) -> list[str]:
+    entries = plan.get("left_out") or ()
+    lines = [left_out_line(entry) for entry in entries[:MOST_LEFT_OUT]]
+    return lines + ([f"and {units.count(len(entries) - MOST_LEFT_OUT)} more"] if len(entries) > MOST_LEFT_OUT else [])
+
+
+# -- text --------------------------------------------------------------------------------------------------------------
+def text(plan: Plan, *, width: int = 100) -> str:
+    """The plan as aligned lines of at most ``width`` columns."""
+    verdict = "fits" if plan.get("fits", True) else "does not fit"
+    lines = [
+        *_entry("plan", f"{oneline(str(plan.get('model', '')))} · {verdict}", width),
+        *_entry("window", _window(plan), width),
+        *_entry("prompt", _prompt(plan), width),
+        *_entry("memory", _memory(plan), width),
+        *_memory_table(plan),
+    ]
+    lines += _entry("disk", f"{units.size(plan['disk'])} for the prefix", width) if plan.get("disk") else []
+    lines += _sources_table(plan, width)
+    for name, entries in (("left out", _left_out(plan)), ("warning", [oneline(w) for w in plan.get("warnings") or ()])):
+        for number, entry in enumerate(entries):
+            lines += _entry(name if number == 0 or name == "warning" else "", entry, width)
+    return "\n".join(cut(line, width) for line in lines)
+
+
+def _entry(name: str, words: str, width: int) -> list[str]:
+    return wrap(words, width, indent=" " * 10, first=f"{name:<10}")
+
+
+def _memory_table(plan: Plan) -> list[str]:
+    parts = _components(plan)
+    total = sum(parts.values())
+    rows = [[component_name(name), units.size(value), bar(value, total, 20)] for name, value in parts.items()]
+    return table(rows, right=[1], indent=" " * 12)
+
+
+def _sources_table(plan: Plan, width: int) -> list[str]:
+    ranked = _ranked(plan)
+    if not ranked:
+        return []
+    total = sum(tokens for _, tokens in ranked) or 1
+    rows = [
+        [cut_path(path, max(12, width - 50)), units.count(tokens), units.percent(tokens, total), bar(tokens, total, 20)]
+        for path, tokens in ranked[:MOST_SOURCES]
+    ]
+    head = f"{'sources':<10}{units.plural(len(ranked), 'file')}, {units.plural(total, 'token')}"
+    rest = [" " * 12 + _rest(ranked)] if _rest(ranked) else []
+    return [head, *table(rows, right=[1, 2], indent=" " * 12), *rest]
+
+
+# -- html --------------------------------------------------------------------------------------------------------------
+CSS = """
+.lcx .facts{display:grid;grid-template-columns:max-content 1fr;gap:1px 16px;margin:0}
+.lcx .facts dt{margin:0;color:var(--lcx-soft);font-weight:400}.lcx .facts dd{margin:0}
+.lcx ul.lines{margin:2px 0 0;padding:0;list-style:none;font-size:12.5px}
+"""
+
+
+def html(plan: Plan) -> str:
+    """The plan as HTML that stands alone."""
+    fits = plan.get("fits", True)
+    word = "fits" if fits else "does not fit"
+    facts = [("Window", _window(plan)), ("Prompt", _prompt(plan))]
+    facts += [("Disk", f"{units.size(plan['disk'])} for the prefix")] if plan.get("disk") else []
+    facts += [("Prefill", f"in steps of {units.plural(plan['chunk'], 'token')}")] if plan.get("chunk") else []
+    rows = "".join(f"<dt>{name}</dt><dd>{escape(words)}</dd>" for name, words in facts)
+    body = [
+        heading(f"Plan for {oneline(str(plan.get('model', '')))}", "done" if fits else "failed", word),
+        *(note(f"⚠ {escape(warning)}", css="warn") for warning in plan.get("warnings") or ()),
+        f'<dl class="facts">{rows}</dl>',
+        _memory_html(plan),
+        _sources_html(plan),
+        _left_out_html(plan),
+    ]
+    return frame("".join(body), kind="plan", label=f"Plan for {oneline(str(plan.get('model', '')))}: {word}", css=CSS)
+
+
+def _memory_html(plan: Plan) -> str:
+    parts = _components(plan)
+    if not parts:
+        return ""
+    memory = plan["memory"]
+    whole = max(memory.get("available") or 0, sum(parts.values()))
+    spoken = ", ".join(f"{component_name(name)} {units.size(value)}" for name, value in parts.items())
+    pieces = stack(((value / whole, COMPONENTS.get(name, "other")) for name, value in parts.items()), label=spoken)
+    key = "".join(_key(name, value) for name, value in parts.items())
+    return f'<h4>Memory <span class="soft">{escape(_memory(plan))}</span></h4>{pieces}<div class="key">{key}</div>'
+
+
+def _key(name: str, value: int) -> str:
+    dot = f'<span class="dot {COMPONENTS.get(name, "other")}" aria-hidden="true"></span>'
+    return f'<span>{dot}{escape(component_name(name))} <span class="soft">{units.size(value)}</span></span>'
+
+
+def _sources_html(plan: Plan) -> str:
+    ranked = _ranked(plan)
+    if not ranked:
+        return ""
+    total = sum(tokens for _, tokens in ranked) or 1
+    rows = "".join(_source_row(path, tokens, total) for path, tokens in ranked[:MOST_SOURCES])
+    rest = f'<p class="soft">{escape(_rest(ranked))}</p>' if _rest(ranked) else ""
+    head = f'<h4>Sources <span class="soft">{units.plural(len(ranked), "file")}, {units.plural(total, "token")}</span></h4>'
+    return f'{head}<table class="grid"><tbody>{rows}</tbody></table>{rest}'
+
+
+def _source_row(path: str, tokens: int, total: int) -> str:
+    share = f'<td class="num soft">{units.percent(tokens, total)}</td><td style="width:30%">{meter(tokens / total)}</td>'
+    return f'<tr><th scope="row"><bdi>{escape(path)}</bdi></th><td class="num">{units.count(tokens)}</td>{share}</tr>'
+
+
+def _left_out_html(plan: Plan) -> str:
+    lines = _left_out(plan)
+    if not lines:
+        return ""
+    entries = "".join(f"<li><bdi>{escape(line)}</bdi></li>" for line in lines)
+    head = f'<h4>Left out <span class="soft">{units.plural(len(plan["left_out"]), "source")}</span></h4>'
+    return f'{head}<ul class="lines">{entries}</ul>'

@@ -1,0 +1,136 @@
+"""A summary and its parts, each with its own citations, as HTML and as text. For a recording the parts carry their times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from longctx.jobs import State
+from longctx.views import answer, progress
+from longctx.views import citations as cited
+from longctx.views.answer import AnswerState
+from longctx.views.cells import wrap
+from longctx.views.citations import CitationState
+from longctx.views.progress import ProgressState
+from longctx.views.safe import escape, oneline, visible
+from longctx.views.style import frame, heading, note
+
+_STOPPED = "■ Stopped on request; the parts that were finished are kept."
+
+
+@dataclass(frozen=True)
+class PartState:
+    """One part of a summary.
+
+    Args:
+        title: of the part: a file, a chapter, a scene.
+        text: with marks ``[1]`` that refer to ``citations``.
+        citations: numbered within the part.
+        when: its time in a recording, in words; empty elsewhere.
+    """
+
+    title: str
+    text: str
+    citations: Sequence[CitationState] = ()
+    when: str = ""
+
+
+@dataclass(frozen=True)
+class SummaryState:
+    """What the summary view shows.
+
+    Args:
+        title: what is summarised.
+        summary: of the whole; empty until it is written.
+        parts: in their order.
+        state: of the job.
+        usage: as in :class:`~longctx.views.answer.AnswerState`.
+        notes: further remarks, one sentence each.
+        progress: shown while more parts come.
+        error: what went wrong, where the state is ``"failed"``.
+    """
+
+    title: str
+    summary: str = ""
+    parts: Sequence[PartState] = ()
+    state: State = "queued"
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    progress: ProgressState | None = None
+    error: str = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether more may come."""
+        return self.state in ("queued", "running")
+
+
+def from_json(summary: Mapping[str, Any], title: str = "Summary") -> SummaryState:
+    """The state of a finished summary in its JSON form, which has no lines of the sources."""
+    parts = [
+        PartState(part["title"], part["text"], [cited.from_json(n, c) for n, c in enumerate(part.get("citations") or (), 1)])
+        for part in summary.get("parts") or ()
+    ]
+    return SummaryState(title, summary.get("summary") or "", parts, "done", summary.get("usage") or {})
+
+
+CSS = """
+.lcx ol.parts{margin:12px 0 0;padding:0;list-style:none}
+.lcx ol.parts>li{margin:0;padding:0 0 12px 18px;border-left:2px solid var(--lcx-line);position:relative}
+.lcx ol.parts>li::before{content:"";position:absolute;left:-6px;top:6px;width:10px;height:10px;border-radius:50%;
+background:var(--lcx-accent)}
+.lcx ol.parts>li:last-child{padding-bottom:2px}
+.lcx .part-title{font-weight:600}
+.lcx ol.parts .answer-text{font-size:13.5px;margin:2px 0 0}
+.lcx ol.parts .cites{margin:4px 0 0}
+"""
+
+
+# -- html --------------------------------------------------------------------------------------------------------------
+def html(state: SummaryState | Mapping[str, Any]) -> str:
+    """The summary, or its JSON form, as HTML that stands alone."""
+    state = from_json(state) if isinstance(state, Mapping) else state
+    body = [heading(state.title, state.state)]
+    body += [f'<div class="answer-text">{answer.prose(AnswerState(state.title, state.summary))}</div>'] if state.summary else []
+    body += [f'<ol class="parts">{"".join(map(_part, state.parts))}</ol>'] if state.parts else []
+    body += [progress.inside(state.progress)] if state.running and state.progress is not None else []
+    body += [note(_STOPPED, css="warn")] if state.state == "stopped" else []
+    body += [note("✗ " + escape(state.error).replace("\n", "<br>"), css="bad")] if state.error else []
+    body += [note(escape(remark)) for remark in state.notes]
+    words = " · ".join(answer.usage_words(state.usage))
+    body += [f'<div class="foot">{escape(words)}</div>'] if words else []
+    css = answer.CSS + cited.CSS + progress.CSS + CSS
+    return frame("".join(body), kind="summary", label=f"Summary of {state.title}", css=css)
+
+
+def _part(part: PartState) -> str:
+    key = f"{part.when} {part.title} {part.text}"
+    inner = AnswerState(part.title, part.text, state="done", citations=part.citations, key=key)
+    when = f'<span class="soft mono">{escape(part.when)}</span> ' if part.when else ""
+    head = f'<div dir="auto">{when}<span class="part-title">{escape(part.title)}</span></div>'
+    return f'<li>{head}<div class="answer-text">{answer.prose(inner)}</div>{answer.sources(inner)}</li>'
+
+
+# -- text --------------------------------------------------------------------------------------------------------------
+def text(state: SummaryState | Mapping[str, Any], *, width: int = 100) -> str:
+    """The summary, or its JSON form, for a terminal or a log."""
+    state = from_json(state) if isinstance(state, Mapping) else state
+    blocks = [[oneline(state.title)], _paragraphs(state.summary, width, "")]
+    blocks += [_part_text(part, width) for part in state.parts]
+    blocks += [[progress.text(state.progress, width=width)]] if state.running and state.progress is not None else []
+    blocks += [[_STOPPED]] if state.state == "stopped" else []
+    blocks += [_paragraphs(f"✗ {state.error}", width, "")] if state.error else []
+    blocks += [[line for remark in state.notes for line in wrap(visible(remark), width)]]
+    blocks += [[" · ".join(answer.usage_words(state.usage))]] if state.usage else []
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines)
+
+
+def _part_text(part: PartState, width: int) -> list[str]:
+    head = " ".join(word for word in (oneline(part.when), oneline(part.title)) if word)
+    places = [f"  [{c.number}] {oneline(c.label)}   {c.check[0]}" for c in part.citations]
+    return [f"▸ {head}", *_paragraphs(part.text, width, "  "), *places]
+
+
+def _paragraphs(text: str, width: int, indent: str) -> list[str]:
+    return [line for part in visible(text).split("\n") if part.strip() for line in wrap(part, width, indent=indent)]

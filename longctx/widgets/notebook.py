@@ -1,0 +1,158 @@
+"""Live views as ipywidgets, with HTML and text beside them, which is all that stays when they have ended.
+
+A thread of each view redraws it; the thread that works and the kernel's own are never kept waiting. The Stop button only sets a
+flag: its callback may run on any thread. When the work ends, the widget is replaced by the final HTML and text and closed, so
+that a saved notebook shows the final state and nothing is left behind. Where no front end listens, the same happens unseen.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from longctx.jobs import in_kernel
+from longctx.views.live import Live, Presenter
+from longctx.views.safe import oneline
+
+#: Seconds between two pictures; and between two looks while nothing is reported, so that clocks run.
+STEP = 1 / 8
+TICK = 0.5
+#: Seconds that the end of a cell waits for the final state of what has finished.
+LINGER = 2.0
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+
+_open: set[_Hosted] = set()
+_lock = threading.Lock()
+
+
+def install(register: Callable[[Presenter], object]) -> bool:
+    """Hand :func:`present` to ``register`` where this process is a Jupyter kernel; gives whether it is."""
+    if in_kernel():
+        register(present)
+        return True
+    return False
+
+
+def present(live: Live) -> None:
+    """Show a live view below the running cell, with a Stop button; returns at once."""
+    hosted = _Hosted(live)
+    with _lock:
+        if not _open:
+            _events().register("post_run_cell", _settle)
+        _open.add(hosted)
+    hosted.start()
+
+
+def show_html(html: str, text: str) -> None:
+    """Show something that does not change.
+
+    Args:
+        html: stands alone.
+        text: the same for those who cannot show it.
+    """
+    _display(_bundle(html, text))
+
+
+class _Hosted:
+    """One live view in the notebook."""
+
+    def __init__(self, live: Live) -> None:
+        import ipywidgets
+
+        self.live = live
+        self._changed = threading.Event()
+        self._asked = threading.Event()
+        self._view = ipywidgets.HTML(live.html(), layout={"width": "100%"})
+        layout = {"width": "auto", "margin": "0 0 8px 2px"}
+        tooltip = f"Stop: {oneline(live.title)}"
+        self._button = ipywidgets.Button(description="Stop", icon="stop", tooltip=tooltip, layout=layout)
+        self._button.on_click(self._stop)
+        self._box = ipywidgets.VBox([self._view, self._button], layout={"width": "100%"})
+        # An empty context: the outputs of this thread belong to no cell; the display's id says where they go.
+        self._thread = threading.Thread(target=contextvars.Context().run, args=(self._run,), name="longctx-widget", daemon=True)
+        self._unwatch = live.watch(self._changed.set)
+
+    def start(self) -> None:
+        """Display the widget and begin to redraw it."""
+        shown = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
+        self._handle = _display({_WIDGET: shown, **_bundle(self.live.html(), self.live.text())}, display_id=True)
+        self._thread.start()
+
+    def settle(self) -> None:
+        """Wait a moment for the final state, where the work has finished."""
+        if self.live.finished:
+            self._thread.join(LINGER)
+
+    def _stop(self, button: object) -> None:
+        self._asked.set()
+        self.live.stop()
+        self._changed.set()
+
+    def _run(self) -> None:
+        try:
+            while not self.live.finished:
+                self._redraw()
+                self._changed.wait(TICK)
+                self._changed.clear()
+                self._pause()
+            self._handle.update(_bundle(self.live.html(), self.live.text()), raw=True)
+        finally:
+            self._close()
+
+    def _redraw(self) -> None:
+        self._view.value = self.live.html()
+        if self._asked.is_set() and not self._button.disabled:
+            self._button.disabled = True
+            self._button.description = "Stopping …"
+
+    def _pause(self) -> None:
+        """Let some time pass before the next picture, unless that is the last."""
+        for _ in range(4):
+            if not self.live.finished:
+                time.sleep(STEP / 4)
+
+    def _close(self) -> None:
+        self._unwatch()
+        self._button.on_click(self._stop, remove=True)
+        for widget in tuple(_family(self._box)):
+            widget.close()
+        with _lock:
+            _open.discard(self)
+            if not _open:
+                _events().unregister("post_run_cell", _settle)
+
+
+def _settle(result: object) -> None:
+    """At the end of a cell: what has finished shows its final state before the front end is told that the cell is done."""
+    for hosted in tuple(_open):
+        hosted.settle()
+
+
+def _bundle(html: str, text: str) -> dict[str, Any]:
+    return {"text/html": html, "text/plain": text}
+
+
+def _display(bundle: dict[str, Any], *, display_id: bool | None = None) -> Any:
+    from IPython.display import display
+
+    return display(bundle, raw=True, display_id=display_id)
+
+
+def _events() -> Any:
+    from IPython import get_ipython
+
+    return get_ipython().events
+
+
+def _family(widget: Any) -> Iterator[Any]:
+    """A widget and every widget that it made: children, layouts, styles."""
+    import ipywidgets
+
+    yield widget
+    for value in widget.trait_values().values():
+        for part in value if isinstance(value, (tuple, list)) else (value,):
+            if isinstance(part, ipywidgets.Widget):
+                yield from _family(part)

@@ -1,0 +1,168 @@
+"""What tests share: real things made small, models loaded once, and no way to the outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+LOCAL = {"localhost", "127.0.0.1", "::1", "", None}
+
+
+@pytest.fixture(autouse=True)
+def no_name_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A local run never asks for a name: any look-up but that of this machine fails the test."""
+    real = socket.getaddrinfo
+
+    def guarded(host: Any, *args: Any, **kwargs: Any) -> Any:
+        assert host in LOCAL or str(host) == socket.gethostname(), f"a local run looked up {host!r}"
+        return real(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", guarded)
+
+
+@pytest.fixture(scope="session")
+def embedded_model() -> Path:
+    """The embedded default, fetched and converted into the user's cache on the first run, checked by sha256."""
+    from longctx import planning
+
+    return planning.embedded_model().folder
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> str:
+    """The JSON of a small byte-level BPE with Qwen-like control tokens."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator([Path(__file__).read_text(encoding="utf-8")], trainer)
+    tokenizer.add_tokens([AddedToken("<think>", special=False), AddedToken("</think>", special=False)])
+    text: str = tokenizer.to_str()
+    return text
+
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is defined and enable_thinking %}<think>\n{% endif %}{% endif %}"
+)
+
+TINY_TEXT = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 32,
+    "vocab_size": 512,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+    "layer_types": ["linear_attention"] * 3 + ["full_attention"],
+    "max_position_embeddings": 4096,
+    "rope_parameters": {
+        "rope_type": "default",
+        "rope_theta": 10000.0,
+        "partial_rotary_factor": 0.5,
+        "mrope_section": [3, 3, 2],
+        "mrope_interleaved": True,
+    },
+    "tie_word_embeddings": True,
+}
+TINY_VISION = {
+    "depth": 1,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_heads": 2,
+    "out_hidden_size": 64,
+    "num_position_embeddings": 64,
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: str) -> Callable[[str], Path]:
+    """Folders of tiny random models by kind: ``"qwen3_5"``, ``"qwen3_5_moe"``, ``"llama"``; float32, made once."""
+    made: dict[str, Path] = {}
+
+    def folder(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = tmp_path_factory.mktemp("models") / kind
+            _build(kind).save_pretrained(made[kind])
+            (made[kind] / "tokenizer.json").write_text(tiny_tokenizer, encoding="utf-8")
+            (made[kind] / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+            settings = {"eos_token": "<|im_end|>"}
+            (made[kind] / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+        return made[kind]
+
+    return folder
+
+
+def _build(kind: str) -> Any:
+    import torch
+    from transformers import (
+        LlamaConfig,
+        LlamaForCausalLM,
+        Qwen3_5Config,
+        Qwen3_5ForConditionalGeneration,
+        Qwen3_5MoeConfig,
+        Qwen3_5MoeForConditionalGeneration,
+    )
+
+    torch.manual_seed(0)
+    if kind == "llama":
+        config = LlamaConfig(
+            hidden_size=64, intermediate_size=128, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+            vocab_size=512, max_position_embeddings=4096, tie_word_embeddings=True,
+        )  # fmt: skip
+        return LlamaForCausalLM(config).float()
+    if kind == "qwen3_5":
+        return Qwen3_5ForConditionalGeneration(Qwen3_5Config(text_config=TINY_TEXT, vision_config=TINY_VISION)).float()
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "shared_expert_intermediate_size": 64}
+    config = Qwen3_5MoeConfig(text_config={**TINY_TEXT, **experts}, vision_config=TINY_VISION)
+    return Qwen3_5MoeForConditionalGeneration(config).float()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A small folder of code and prose."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "retry.py").write_text(
+        '"""Retries."""\n\nMAX_ATTEMPTS = 5\n\n\ndef wait(attempt):\n    """Seconds before the next try."""\n'
+        "    return min(60, 2 ** attempt)\n",
+        encoding="utf-8",
+    )
+    (folder / "README.md").write_text("# Weather\n\nThe station sends a reading every ten minutes.\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of the test's own."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("LONGCTX_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_loaded() -> Iterator[None]:
+    """Every test gives its engines back."""
+    yield
+    import sys
+
+    if "longctx.engines" in sys.modules:
+        sys.modules["longctx.engines"].free()

@@ -1,0 +1,228 @@
+"""Text: how it is decoded, where it is cut, and that every origin leads back to exactly its lines."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longctx.corpus import split_lines
+from longctx.sources import read
+from longctx.sources.code import definitions
+from longctx.sources.decoding import decode
+from longctx.sources.markdown import headings
+from longctx.sources.text import MAX_CHARS, MAX_LINES, cut, parse_text
+
+
+def _lines_by_hand(text):
+    """Lines as an editor counts them: an independent way to cut at \\n, \\r\\n and \\r."""
+    return [part for part in re.split(r"(?<=\n)|(?<=\r)(?!\n)", text) if part]
+
+
+# -- origins ---------------------------------------------------------------------------------------------------------
+words = st.text(st.sampled_from("ab \t#=x(:é漢\x0c\u2028\x85\x1c"), max_size=30)
+texts = st.lists(
+    st.tuples(
+        st.one_of(words, st.just("def f(x):"), st.just("# Title"), st.just("")), st.sampled_from(["\n", "\r\n", "\r", "\n\n"])
+    )
+)
+
+
+@given(texts, st.sampled_from(["a.py", "a.md", "a.txt", "a.c"]), st.sampled_from(["", "tail without end"]))
+@settings(max_examples=150, deadline=None)
+def test_slicing_a_file_by_an_origin_gives_the_segment(parts, name, tail):
+    text = "".join(line + end for line, end in parts) + tail
+    data = text.encode()
+    parsed = parse_text(
+        name, {"py": "code", "md": "markdown", "txt": "text", "c": "code"}[name.rpartition(".")[2]], data, len(data)
+    )
+    if parsed.kind == "binary":
+        return
+    lines = _lines_by_hand(text)
+    assert "".join(segment.text for segment in parsed.segments) == text
+    reached = 0
+    for segment in parsed.segments:
+        first, last = segment.origin.first, segment.origin.last
+        assert first == reached + 1
+        assert "".join(lines[first - 1 : last]) == segment.text
+        assert last - first < MAX_LINES
+        assert len(segment.text) <= MAX_CHARS
+        reached = last
+    assert reached == len(lines)
+
+
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=8), st.sampled_from(["\n", "\r\n", ""]))
+@settings(max_examples=60, deadline=None)
+def test_a_line_too_long_is_spread_over_pieces_with_its_number(lengths, end):
+    lines = [f"{'x' * length}{end or chr(10)}" for length in lengths]
+    lines[-1] = lines[-1].rstrip("\r\n") + end
+    lines = [line for line in lines if line]
+    segments = cut(lines, "a.txt")
+    assert "".join(segment.text for segment in segments) == "".join(lines)
+    for number, line in enumerate(lines, start=1):
+        own = [segment for segment in segments if segment.origin.first <= number <= segment.origin.last]
+        assert line in "".join(segment.text for segment in own)
+        assert len(own) == max(1, -(-len(line.rstrip("\r\n")) // MAX_CHARS))
+    assert all(len(segment.text) <= MAX_CHARS + 2 for segment in segments)
+
+
+def test_a_line_of_twelve_megabytes_takes_no_more_than_its_share(write):
+    top = write({"wide.csv": "1,2,3,4;" * 1_500_000, "plain.txt": "a\n"})
+    corpus = read(top, max_file_bytes=20_000_000)
+    wide = next(source for source in corpus.sources if source.path == "wide.csv")
+    assert {segment.origin.last for segment in wide.segments} == {1}
+    assert sum(len(segment.text) for segment in wide.segments) == 12_000_000
+
+
+# -- where it is cut -------------------------------------------------------------------------------------------------
+def test_code_is_cut_before_definitions_with_their_decorators_and_comments():
+    function = "# what {0} does\n@cache\ndef f{0}(x):\n" + "    x += 1\n" * 11 + "    return x\n\n\n"
+    lines = split_lines("".join(function.format(number) for number in range(5)))
+    segments = cut(lines, "a.py", definitions(lines, "a.py"))
+    assert [segment.text.partition("\n")[0] for segment in segments] == ["# what 0 does", "# what 2 does", "# what 4 does"]
+    assert [segment.heading for segment in segments] == ["f0", "f2", "f4"]
+
+
+def test_markdown_is_cut_before_headings():
+    lines = split_lines("".join(f"## Part {number}\n\n" + "words\n" * 23 for number in range(3)))
+    segments = cut(lines, "a.md", headings(lines))
+    assert [(segment.origin.first, segment.heading) for segment in segments] == [(1, "Part 0"), (26, "Part 1"), (51, "Part 2")]
+
+
+def test_plain_text_is_cut_at_a_blank_line_rather_than_inside_a_paragraph():
+    lines = split_lines(("one two three\n" * 11 + "\n") * 5)
+    assert [segment.origin.last for segment in cut(lines, "a.txt")] == [36, 60]
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "name"),
+    [
+        ("a.py", "async def go(self):", "go"),
+        ("a.py", "class Ünit[T](Base):", "Ünit"),
+        ("a.go", "func (s *Server) Serve(l net.Listener) error {", "Serve"),
+        ("a.rs", "pub(crate) async fn poll<T>(x: T) {", "poll"),
+        ("a.rs", "impl<T> Iterator for Rows<T> {", "Iterator for Rows<T>"),
+        ("a.ts", "export default class View extends Base {", "View"),
+        ("a.ts", "export const load = async (path: string) => {", "load"),
+        ("a.c", "static int parse_row(const char *text, size_t n)", "parse_row"),
+        ("a.java", "public final class Main {", "Main"),
+        ("a.sh", "install_all() {", "install_all"),
+        ("a.toml", "[tool.ruff]", "tool.ruff"),
+    ],
+)
+def test_definitions_of_many_languages_are_found_by_their_look(path, line, name):
+    assert definitions([line + "\n"], path) == [(0, name)]
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [("a.py", "    def inner():"), ("a.py", "define(x)"), ("a.c", "if (ready) {"), ("a.c", "call(x);"), ("a.json", "{")],
+)
+def test_what_only_looks_like_a_definition_is_none(path, line):
+    assert definitions([line + "\n"], path) == []
+
+
+def test_headings_in_fences_lists_and_tables_are_none():
+    text = "Title\n===\n~~~~ py\n# no\n~~~\n# no\n~~~~\n- item\n---\n| a |\n---\n\n  ## Last ##\n"
+    assert headings(split_lines(text)) == [(0, "Title"), (12, "Last")]
+
+
+# -- decoding --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("mark", "encoding"),
+    [
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+        (codecs.BOM_UTF32_LE, "utf-32-le"),
+        (codecs.BOM_UTF32_BE, "utf-32-be"),
+    ],
+)
+def test_a_byte_order_mark_decides_and_is_no_text(mark, encoding):
+    decoded = decode(mark + "grün\r\n漢字\r\n".encode(encoding))
+    assert decoded.text == "grün\r\n漢字\r\n"
+    assert ("byte order mark" in decoded.note) == (encoding != "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("# Café naïve résumé – “quoted”\nprint('hello')\n", "cp1252"),
+        ("def area(r):\n    return r * r  # Fläche für André\n" * 20, "cp1252"),
+        ("Привет, мир. Это простой русский текст для проверки.\n", "cp1251"),
+        ("これは日本語のテキストです。文字コードの判定を確認します。\n", "cp932"),
+    ],
+)
+def test_other_encodings_are_guessed_and_the_row_says_so(text, encoding):
+    decoded = decode(text.encode(encoding))
+    assert decoded.text == text
+    assert decoded.note.startswith(f"decoded as {encoding} (a guess, confidence ")
+
+
+def test_a_few_bad_bytes_do_not_turn_utf8_into_something_else():
+    decoded = decode("Größe und Länge, überall Umlaute: äöüß\n".encode() * 3 + b"\xff\n")
+    assert decoded.text.endswith("äöüß\n\ufffd\n")
+    assert decoded.note == "decoded as utf-8, 1 damaged places"
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x89PNG\r\n\x1a\n\x00", b"text\x00text\n", bytes(range(1, 256)) * 4, b"\x01\x02\x03\x04abc"]
+)
+def test_binary_is_told_from_text(data):
+    assert decode(data) is None
+
+
+@given(st.binary(max_size=300), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_no_bytes_give_an_error_or_a_lone_surrogate(data, whole):
+    decoded = decode(data, whole=whole)
+    if decoded is not None:
+        decoded.text.encode()
+
+
+def test_surrogates_of_a_broken_utf16_file_do_not_come_out():
+    decoded = decode(codecs.BOM_UTF16_LE + b"a\x00\x00\xd8b\x00")
+    assert decoded.text == "a\ufffdb"
+    assert "1 damaged places" in decoded.note
+
+
+# -- too long --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+def test_a_file_too_long_is_cut_at_a_line_end_and_says_by_how_much(write, rows, encoding):
+    line = "Zählung über Häfen und Ähnliches\r\n"
+    data = (line * 1000).encode(encoding)
+    corpus = read(write({"a.txt": data}), max_file_bytes=1001)
+    row = rows(corpus)["a.txt"]
+    text = "".join(segment.text for segment in corpus.sources[0].segments)
+    assert text == line * (len(text) // len(line)) != ""
+    assert row.status == "truncated"
+    assert row.reason.startswith(
+        f"its first {len(text) // len(line)} lines, {len(text):,} characters of a file of {len(data):,} bytes"
+    )
+
+
+def test_a_first_line_longer_than_the_limit_is_cut_inside():
+    parsed = parse_text("a.txt", "text", "漢".encode() * 10, 1000)
+    assert (parsed.status, parsed.segments[0].text) == ("truncated", "漢" * 10)
+    cut_inside_a_character = parse_text("a.txt", "text", "漢".encode() * 10 + b"\xe6", 1000)
+    assert cut_inside_a_character.segments == parsed.segments
+
+
+def test_an_empty_file_is_read_and_a_lone_mark_is_nothing(write, rows):
+    manifest = rows(read(write({"empty.py": "", "mark.txt": codecs.BOM_UTF8, "a.txt": "a\n"})))
+    assert (manifest["empty.py"].status, manifest["empty.py"].reason) == ("read", "empty")
+    assert manifest["mark.txt"].status == "skipped"
+
+
+def test_a_source_tells_its_size_and_hash():
+    import hashlib
+
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "a.py").write_bytes(b"x = 1\r\n")
+        (source,) = read(folder).sources
+    assert (source.size, source.kind, source.sha256) == (7, "code", hashlib.sha256(b"x = 1\r\n").hexdigest())

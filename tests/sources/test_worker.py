@@ -1,0 +1,176 @@
+"""The process in which PDF is read may die or hang; its file has a row, everything else is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from longctx.errors import Stopped
+from longctx.jobs import Job
+from longctx.sources import process as process_module
+from longctx.sources import read
+from longctx.sources.process import ParserProcess
+
+#: The real worker, except that files of these names do to it what a broken library would.
+TROUBLED = """
+import os, signal, sys, time
+from longctx.sources import pdf, worker
+real = pdf.pages
+def pages(file):
+    name = os.path.basename(file)
+    replies = real(file)
+    yield next(replies)
+    if name == "crash.pdf": os.kill(os.getpid(), signal.SIGSEGV)
+    if name == "exit.pdf": os._exit(3)
+    if name == "hang.pdf": time.sleep(600)
+    if name == "bug.pdf": raise KeyError("unforeseen")
+    if name == "noisy.pdf": print("noise"); os.system("echo more; echo noise >&2")
+    yield from replies
+pdf.pages = pages
+worker.main()
+"""
+
+
+def _go_on():
+    pass
+
+
+@pytest.fixture
+def page_of_text(pymupdf):
+    with pymupdf.open() as document:
+        document.new_page().insert_text((72, 72), "text")
+        return document.tobytes()
+
+
+@pytest.fixture
+def troubled(monkeypatch):
+    """Have every read use a worker that is in trouble with some files; gives the processes that were started."""
+    started = []
+
+    class Watched(subprocess.Popen):
+        def __init__(self, command, **options):
+            super().__init__([sys.executable, "-W", "ignore", "-c", TROUBLED], **options)
+            started.append(self)
+
+    monkeypatch.setattr(process_module.subprocess, "Popen", Watched)
+    return started
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("crash.pdf", "the PDF reader crashed (signal 11, Segmentation fault)"),
+        ("exit.pdf", "the PDF reader crashed (exit code 3)"),
+        ("bug.pdf", "the PDF reader failed: KeyError: 'unforeseen'"),
+    ],
+)
+def test_a_worker_that_dies_costs_its_own_file_only(write, rows, page_of_text, troubled, name, reason):
+    manifest = rows(read(write({"a.pdf": page_of_text, name: page_of_text, "z.pdf": page_of_text, "z.txt": "z\n"})))
+    assert (manifest[name].status, manifest[name].reason) == ("failed", reason)
+    assert {manifest[other].status for other in ("a.pdf", "z.pdf", "z.txt")} == {"read"}
+    assert len(troubled) == 2
+
+
+def test_a_worker_that_hangs_is_stopped_and_replaced(write, rows, page_of_text, troubled, monkeypatch):
+    monkeypatch.setattr(ParserProcess.__init__, "__kwdefaults__", {"silence": 5.0, "total": 60.0})
+    manifest = rows(read(write({"hang.pdf": page_of_text, "z.pdf": page_of_text})))
+    assert manifest["hang.pdf"].status == "failed"
+    assert manifest["hang.pdf"].reason.startswith("the PDF reader did not finish in time and was stopped (limits: 5 s")
+    assert manifest["z.pdf"].status == "read"
+    assert troubled[0].returncode == -signal.SIGKILL
+
+
+def test_what_libraries_print_does_not_garble_the_replies(write, rows, page_of_text, troubled, capfd):
+    assert rows(read(write({"noisy.pdf": page_of_text})))["noisy.pdf"].status == "read"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_one_worker_reads_all_files_and_ends_with_the_read(write, page_of_text, troubled):
+    read(write({f"{number}.pdf": page_of_text for number in range(5)}))
+    (worker,) = troubled
+    assert worker.returncode is not None
+
+
+def test_text_alone_starts_no_worker(write, troubled):
+    read(write({"a.txt": "a\n"}))
+    assert troubled == []
+
+
+def test_a_real_worker_killed_in_the_middle_of_a_file_is_replaced(write, pymupdf):
+    with pymupdf.open() as document:
+        for number in range(300):
+            document.new_page().insert_text((72, 72), f"page {number}")
+        top = write({"long.pdf": document.tobytes()})
+    with ParserProcess() as parser:
+        replies = []
+        for reply in parser.pages(str(top / "long.pdf"), _go_on):
+            replies.append(reply)
+            if len(replies) == 5:
+                os.kill(parser.pid, signal.SIGKILL)
+        killed = parser.pid
+        assert replies[-1] == {"error": "the PDF reader crashed (signal 9, Killed)"}
+        assert sum("page" in reply for reply in parser.pages(str(top / "long.pdf"), _go_on)) == 300
+        assert parser.pid != killed
+
+
+def test_a_worker_that_died_between_two_files_is_replaced(write, page_of_text):
+    top = write({"a.pdf": page_of_text})
+    with ParserProcess() as parser:
+        assert [*parser.pages(str(top / "a.pdf"), _go_on)][-1]["page"] == 1
+        os.kill(parser.pid, signal.SIGKILL)
+        assert [*parser.pages(str(top / "a.pdf"), _go_on)][-1]["page"] == 1
+
+
+def test_a_stop_is_heard_while_the_worker_is_silent(write, page_of_text, troubled):
+    top = write({"hang.pdf": page_of_text})
+    job = Job(lambda job: read(top, job=job), title="read")
+    thread = threading.Thread(target=job.run)
+    thread.start()
+    while not troubled:
+        thread.join(0.05)
+    job.cancel()
+    thread.join(60)
+    assert job.state == "stopped"
+    with pytest.raises(Stopped):
+        job.result()
+    assert troubled[0].returncode is not None
+
+
+def test_a_worker_that_does_not_start_is_an_error_of_the_file(write, page_of_text):
+    top = write({"a.pdf": page_of_text})
+    with ParserProcess([str(top / "no-such-program")]) as parser:
+        assert [*parser.pages(str(top / "a.pdf"), _go_on)] == [{"error": "the PDF reader did not start"}]
+
+
+def test_files_of_the_current_folder_do_not_shadow_what_the_worker_imports(write, rows, page_of_text, monkeypatch):
+    top = write({"a.pdf": page_of_text, "json.py": "raise SystemExit\n", "longctx/__init__.py": "raise SystemExit\n"})
+    monkeypatch.chdir(top)
+    assert rows(read("."))["a.pdf"].status == "read"
+
+
+def test_the_worker_imports_no_torch_and_no_layout_model(write, page_of_text):
+    top = write({"a.pdf": page_of_text})
+    program = (
+        "import sys, atexit; from longctx.sources import worker;"
+        "atexit.register(lambda: open(sys.argv[1], 'w').write(' '.join(sys.modules)));"
+        "worker.main()"
+    )
+    request = json.dumps({"pdf": str(top / "a.pdf"), "seconds": 60})
+    home = str(Path(process_module.__file__).resolve().parents[2])
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, str(top / "modules")],
+        input=request + "\n", text=True, capture_output=True, env={**os.environ, "PYTHONPATH": home}, check=True,
+    )  # fmt: skip
+    assert [set(json.loads(line)) for line in done.stdout.splitlines()] == [
+        {"pages", "repaired"},
+        {"page", "label", "parts"},
+        {"end"},
+    ]
+    assert not {"torch", "pymupdf.layout.pymupdf_util", "transformers"} & set((top / "modules").read_text().split())

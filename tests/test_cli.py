@@ -1,0 +1,159 @@
+"""The command line as a user has it: JSON contracts, exit codes, bad input. The model is the embedded one only where words matter."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from longctx import cli
+
+ROOT = Path(__file__).parent.parent
+CITATION = {"path", "first_line", "last_line", "page", "box", "start", "end", "quote", "verified"}
+
+
+def run(*arguments: str | bytes | Path, cache: Path | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    if cache is not None:
+        environment["LONGCTX_CACHE"] = str(cache)
+    command = [sys.executable, "-m", "longctx", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False, **options)
+
+
+def test_read_keeps_the_contract(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "binary.bin").write_bytes(bytes(range(256)) * 10)
+    assert cli.main(["read", str(project), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert set(result) == {"files", "totals"}
+    assert all(set(row) == {"path", "kind", "status", "reason", "bytes", "tokens"} for row in result["files"])
+    statuses = {row["path"]: row["status"] for row in result["files"]}
+    assert statuses == {"retry.py": "read", "README.md": "read", "binary.bin": "skipped"}
+    assert result["totals"]["tokens"] == sum(row["tokens"] or 0 for row in result["files"]) > 20
+    assert result["totals"]["counts"].startswith("exact")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems take no such names")
+def test_read_surrogate_escapes_a_name_that_is_no_utf8(tmp_path: Path) -> None:
+    (Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt"))).write_text("coffee\n")
+    done = run("read", tmp_path, "--json")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["files"]
+    assert os.fsencode(row["path"]) == b"caf\xe9.txt"
+
+
+def test_plan_keeps_the_contract(
+    project: Path, tiny_models: Callable[[str], Path], cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["plan", str(project), "--model", str(tiny_models("qwen3_5")), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    keys = {"model", "fits", "window", "native_window", "yarn_factor", "prompt_tokens", "memory", "disk", "chunk", "sources"}
+    assert keys | {"left_out", "warnings"} <= set(result)
+    memory = {"weights", "kv_cache", "state", "activations", "total", "available", "basis"}
+    assert memory <= set(result["memory"])
+    assert all(isinstance(result["memory"][key], int) for key in memory - {"basis"})
+    assert isinstance(result["disk"], int)
+
+
+def test_a_plan_that_does_not_fit_says_so_and_fails(
+    project: Path, tiny_models: Callable[[str], Path], cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["plan", str(project), "--model", str(tiny_models("llama")), "--memory", "1MB", "--json"]) == 1
+    result = json.loads(capsys.readouterr().out)
+    assert result["fits"] is False
+    assert result["warnings"]
+
+
+def test_ask_keeps_the_contract_and_reuses_the_prefix(project: Path, tiny_models: Callable[[str], Path], tmp_path: Path) -> None:
+    model = tiny_models("qwen3_5")
+    command = ["ask", project, "--model", model, "-q", "How many?", "-q", "How long?", "--max-tokens", "8", "--json"]
+    done = run(*command, cache=tmp_path / "cache")
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)["answers"]
+    assert [answer["question"] for answer in answers] == ["How many?", "How long?"]
+    keys = {"question", "answer", "reasoning", "stopped", "citations", "left_out", "usage", "memory"}
+    assert all(keys <= set(answer) and answer["stopped"] is False for answer in answers)
+    assert all(set(citation) >= CITATION for answer in answers for citation in answer["citations"])
+    assert answers[1]["usage"]["reused_tokens"] > 60
+    again = json.loads(run(*command, cache=tmp_path / "cache").stdout)["answers"]
+    assert again[0]["answer"] == answers[0]["answer"]
+
+
+def test_summarize_keeps_the_contract(project: Path, tiny_models: Callable[[str], Path], tmp_path: Path) -> None:
+    done = run("summarize", project, "--model", tiny_models("llama"), "--max-tokens", "8", "--json", cache=tmp_path / "cache")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert set(result) == {"summary", "parts", "usage"}
+    assert all(set(part) == {"title", "text", "citations"} for part in result["parts"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["ask"], 2, "required"),
+        (["read", "{missing}"], 2, "missing"),
+        (["read", "https://github.com/psf/requests"], 2, "git clone"),
+        (["read", "{empty}"], 1, "empty"),
+        (["plan", "{project}", "--model", "no/such-model"], 1, "no/such-model"),
+        (["plan", "{project}", "--model", "{empty}"], 1, "config.json"),
+        (["plan", "{project}", "--model", "{damaged}"], 1, "config.json"),
+        (["plan", "{project}", "--model", "{untokenised}"], 1, "tokenizer.json"),
+        (["plan", "{project}", "--memory", "much", "--model", "{tiny}"], 2, "much"),
+        (["plan", "{project}", "--window", "0", "--model", "{tiny}"], 2, "0"),
+        (["ask", "{project}", "-q", " ", "--model", "{tiny}"], 2, "empty"),
+        (["ask", "{project}", "-q", "Why?", "--temperature", "-1", "--model", "{tiny}"], 2, "temperature"),
+        (["ask", "{project}", "-q", "Why?", "--memory", "1MB", "--model", "{tiny}"], 1, "needs"),
+    ],
+)
+def test_bad_input_is_one_clear_error(
+    arguments: list[str],
+    code: int,
+    words: str,
+    project: Path,
+    tmp_path: Path,
+    tiny_models: Callable[[str], Path],
+    cache: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    places = {name: tmp_path / name for name in ("empty", "damaged", "untokenised")}
+    for folder in places.values():
+        folder.mkdir()
+    (places["damaged"] / "config.json").write_text("{not json")
+    (places["untokenised"] / "config.json").write_text((tiny_models("llama") / "config.json").read_text())
+    names = {**places, "project": project, "tiny": tiny_models("llama"), "missing": tmp_path / "missing"}
+    assert cli.main([argument.format(**names) for argument in arguments]) == code
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_an_interrupt_ends_with_130(project: Path, tiny_models: Callable[[str], Path], tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "LONGCTX_CACHE": str(tmp_path / "cache"), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "longctx", "ask", project, "--model", tiny_models("llama"), "-q", "Talk."]
+    process = subprocess.Popen(
+        [*command, "--max-tokens", "3500"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.read(1), process.stderr
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+
+
+def test_chat_is_a_conversation(project: Path, tiny_models: Callable[[str], Path], tmp_path: Path) -> None:
+    command = ["chat", project, "--model", tiny_models("llama"), "--max-tokens", "4"]
+    done = run(*command, cache=tmp_path / "cache", input="How many?\nHow long?\n")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("question (") == 3

@@ -1,0 +1,48 @@
+"""Every notebook and every example runs top to bottom with the embedded default; a saved notebook shows the final state."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def run_notebook(path: Path, folder: Path) -> Any:
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+    client.store_widget_state = False
+    client.execute()
+    return notebook
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_and_its_saved_outputs_are_final(path: Path, embedded_model: Path) -> None:
+    notebook = run_notebook(path, ROOT / "notebooks")
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    views = [output.data for output in outputs if "data" in output and "text/html" in output.data]
+    assert len(views) >= 3, "the plan, the load and the answer are shown"
+    assert all("text/plain" in data for data in views)
+    assert not any("application/vnd.jupyter.widget-view+json" in data for data in views), "a live widget was saved"
+    answers = [data["text/html"] for data in views if "reused" in data["text/html"]]
+    assert answers, "no answer shows what was reused"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs(path: Path, embedded_model: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, env=environment, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
