@@ -1,6 +1,6 @@
 """Ask a codebase two questions over one prefix; the second reads its own tokens only.
 
-    python examples/ask_codebase.py [FOLDER] [QUESTION ...]
+python examples/ask_codebase.py [FOLDER] [QUESTION ...]
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Ask a PDF, and print the page and the box on it of every citation.
 
-    python examples/ask_pdf.py [FILE.pdf] [QUESTION]
+python examples/ask_pdf.py [FILE.pdf] [QUESTION]
 """
 
 import sys

@@ -1,6 +1,6 @@
 """What fits? Plan a folder for several memory sizes, before any weight is loaded.
 
-    python examples/plan_only.py [FOLDER] [MODEL]
+python examples/plan_only.py [FOLDER] [MODEL]
 """
 
 import sys

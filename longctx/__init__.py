@@ -64,7 +64,8 @@ def _refuse_clash() -> None:
     clashing = [name for name in os.listdir(folder) if name.startswith("longctx-") and name.endswith(".dist-info")]
     if clashing:
         raise ImportError(
-            f"two projects share the import 'longctx': longctx-jupyter and {clashing[0].removesuffix('.dist-info')} in {folder}\n"
+            f"two projects share the import 'longctx' in {folder}:"
+            f" longctx-jupyter and {clashing[0].removesuffix('.dist-info')}\n"
             "  pip uninstall -y longctx longctx-jupyter, then install longctx-jupyter again, in an environment of its own"
         )
 
@@ -90,6 +91,8 @@ def _install_widgets() -> None:
     from longctx.jobs import in_kernel
 
     if in_kernel():
-        from longctx import showing, widgets
+        from longctx import reading, showing, widgets
+        from longctx.corpus import Corpus
 
         widgets.install(showing.set_presenter)
+        showing.format_as_html(Corpus, reading.html)

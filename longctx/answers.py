@@ -71,24 +71,16 @@ class Answer:
     Args:
         question: as the user asked it.
         follow: asks a follow-up in the conversation of this answer.
-        show: shows an answer or a citation where the user looks.
+        show: shows an answer where the user looks.
     """
 
-    def __init__(
-        self,
-        question: str,
-        *,
-        follow: Callable[..., Answer],
-        show: Callable[[Any], None],
-        bundle: Callable[[Answer], Mapping[str, str]],
-    ) -> None:
+    def __init__(self, question: str, *, follow: Callable[..., Answer], show: Callable[[Answer], None]) -> None:
         self.question = question
         self.partial = ""
         self.partial_reasoning = ""
         self.job: Job[Outcome]
         self._follow = follow
         self._show = show
-        self._bundle = bundle
 
     # -- filled in by the session ------------------------------------------------------------------------------------
     def say(self, text: str, *, reasoning: bool = False) -> None:
@@ -194,5 +186,5 @@ class Answer:
     def __repr__(self) -> str:
         return f"<Answer {self.job.state} to {self.question!r}: {self.partial[:60]!r}>"
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Mapping[str, str]:
-        return self._bundle(self)
+    def _ipython_display_(self) -> None:
+        self._show(self)

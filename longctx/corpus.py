@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, Mapping, Protocol
+from typing import Any, Literal, Protocol
 
 Box = tuple[float, float, float, float]
 Status = Literal["read", "truncated", "skipped", "failed", "redacted"]

@@ -9,6 +9,7 @@ import longctx
 from longctx import planning, session, showing, sources, terminal
 from longctx.errors import ModelNotFoundError
 from longctx.jobs import Job
+from longctx.models import EMBEDDED_NAME
 
 QUESTIONS = (
     "Where is the retry policy decided, and how many attempts does it allow?",
@@ -60,8 +61,8 @@ def _planned(corpus: longctx.Corpus, agree: planning.Agree | None) -> planning.P
 
 
 def _close(made: planning.Plan) -> None:
-    if made.model == planning.models.EMBEDDED_NAME:
-        say(f"\n{made.model} is a model of 135M parameters that runs anywhere: its answers are often wrong, its quotes are checked.")
+    if made.model == EMBEDDED_NAME:
+        say(f"\n{made.model} has 135M parameters and runs anywhere. Its answers are often wrong; its quotes are checked.")
         say("A Qwen3.5 answers far better. longctx takes one by itself where it is in the local hub cache.")
     say("\nNext:")
     for line in NEXT:

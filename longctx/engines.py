@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -30,6 +31,9 @@ class Engine:
 
 _engines: dict[tuple[str, Make | None], Engine] = {}
 _lock = threading.Lock()
+#: Releases that wait for whoever holds the lock. A release may come from the garbage collector, on any thread and at any line,
+#: also inside the lock, so it never waits for it.
+_released: deque[Engine] = deque()
 
 
 def acquire(spec: LoadSpec, make: Make | None = None) -> Engine:
@@ -41,21 +45,17 @@ def acquire(spec: LoadSpec, make: Make | None = None) -> Engine:
     """
     key = _key(spec, make)
     with _lock:
-        if key not in _engines:
-            _engines[key] = Engine((make or _transformers)(spec), spec.name)
-        _engines[key].users += 1
-        return _engines[key]
+        engine = _engines.get(key) or Engine((make or _transformers)(spec), spec.name)
+        _engines[key] = engine
+        engine.users += 1
+    _settle()
+    return engine
 
 
 def release(engine: Engine) -> None:
-    """One user less; the last one ends the engine."""
-    with _lock:
-        engine.users -= 1
-        ended = engine.users <= 0 and engine in _engines.values()
-        if ended:
-            _drop(engine)
-    if ended:
-        engine.end()
+    """One user less; the last one ends the engine. Never blocks on another thread's work with engines."""
+    _released.append(engine)
+    _settle()
 
 
 def free() -> None:
@@ -65,11 +65,32 @@ def free() -> None:
         _engines.clear()
     for engine in engines:
         engine.end()
+    _settle()
 
 
-def _drop(engine: Engine) -> None:
-    for key in [key for key, value in _engines.items() if value is engine]:
-        del _engines[key]
+def _settle() -> None:
+    """Carry out releases, unless somebody who will do so holds the lock."""
+    while _released and _lock.acquire(blocking=False):
+        try:
+            unused = _unused()
+        finally:
+            _lock.release()
+        for engine in unused:
+            engine.end()
+
+
+def _unused() -> list[Engine]:
+    """Take the waiting releases, and the engines out that nobody uses any more."""
+    unused = []
+    while _released:
+        engine = _released.popleft()
+        engine.users -= 1
+        keys = [key for key, value in _engines.items() if value is engine]
+        if engine.users <= 0 and keys:
+            unused.append(engine)
+            for key in keys:
+                del _engines[key]
+    return unused
 
 
 def _key(spec: LoadSpec, make: Make | None) -> tuple[str, Make | None]:

@@ -88,7 +88,7 @@ class ClosedError(LongctxError):
     """The session was closed; load it again."""
 
 
-class Stopped(LongctxError):
+class Stopped(LongctxError):  # noqa: N818 (no failure: the user wanted it)
     """The user stopped the work; what was finished is kept."""
 
 

@@ -11,10 +11,10 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Generic, Literal, Mapping, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from longctx.errors import ClosedError, Stopped
 
@@ -79,7 +79,7 @@ class Job(Generic[T]):
         self._cancel = threading.Event()
         self._finished = threading.Event()
         self._watchers: list[Callable[[], None]] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the garbage collector may close a worker from inside its own lock
         self._stage_began = time.monotonic()
 
     # -- called by the work ------------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ class Worker:
     def __init__(self, name: str) -> None:
         self._queue: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
         self._pending: list[Job[Any]] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the garbage collector may close a worker from inside its own lock
         self._closed = False
         self._thread = threading.Thread(target=self._loop, name=f"longctx-{name}", daemon=True)
         self._thread.start()

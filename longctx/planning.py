@@ -1,4 +1,4 @@
-"""What fits which model on this machine: a corpus, a model's files and the planner's figures, joined before any weight is loaded."""
+"""What fits which model on this machine: corpus, model files and the planner's figures, joined before a weight is loaded."""
 
 from __future__ import annotations
 
@@ -242,9 +242,7 @@ def _prepare_embedded(folder: Path, job: Job[Any] | None) -> None:
 
 def _fits(files: ModelFiles, device: Device) -> bool:
     geometry = Geometry.from_config(files.config, name=files.name)
-    return planner.plan(
-        geometry, model=files.name, source_tokens=[], overhead_tokens=2048, bits=None, device=device
-    ).fits
+    return planner.plan(geometry, model=files.name, source_tokens=[], overhead_tokens=2048, bits=None, device=device).fits
 
 
 def _device(kind: str | None) -> Device:

@@ -181,7 +181,7 @@ def _fill(template: str, special: Mapping[str, str], messages: Sequence[dict[str
 
     options = {} if thinking is None else {"enable_thinking": thinking}
     try:
-        return _compiled(template).render(messages=messages, add_generation_prompt=True, **special, **options)
+        return str(_compiled(template).render(messages=messages, add_generation_prompt=True, **special, **options))
     except (jinja2.TemplateError, TypeError, ValueError) as error:
         raise ModelError(f"the model's chat template fails: {error}", hint="use a model with a plain chat template") from error
 

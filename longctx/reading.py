@@ -8,6 +8,7 @@ from typing import Any
 from longctx import models, stream
 from longctx.corpus import Corpus
 from longctx.errors import MissingPackageError
+from longctx.views import manifest
 
 
 def counted(corpus: Corpus, model: str | None = None) -> tuple[Corpus, str]:
@@ -30,13 +31,18 @@ def _tokenizer(model: str | None) -> stream.Tokenizer | None:
         return None  # estimates, and the basis says so
 
 
+def html(corpus: Corpus) -> str:
+    """What was read as HTML; tokens only where they were counted."""
+    return manifest.html(read_json(corpus, "exact" if any(row.tokens for row in corpus.manifest) else ""))
+
+
 def read_json(corpus: Corpus, basis: str) -> dict[str, Any]:
     """The manifest with totals, as the JSON contract of ``longctx read`` has it."""
     rows = [row.to_json() for row in corpus.manifest]
     statuses = Counter(row.status for row in corpus.manifest)
     totals = {
         "files": len(rows),
-        **{status: statuses[status] for status in ("read", "truncated", "skipped", "failed", "redacted")},  # type: ignore[index]
+        **{status: statuses[status] for status in ("read", "truncated", "skipped", "failed", "redacted")},
         "bytes": sum(row.size for row in corpus.manifest),
         "tokens": sum(row.tokens or 0 for row in corpus.manifest),
         "counts": basis,

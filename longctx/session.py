@@ -27,11 +27,14 @@ from longctx.stream import TokenStream
 from longctx.summaries import Summary, parts_of, summarize
 
 #: Control strings that end a turn in the families we know, besides those that a model's own configs name.
+MATCHED = "the model named no segment; longctx matched its sentences to the sources"
 TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|endoftext|>")
 
 
 class Session:
-    """A model that has read a corpus. Made by :func:`load`; closes with ``close()`` or ``with``.
+    """A model that has read a corpus. Made by :func:`load`.
+
+    ``close()`` stops what runs; the end of a ``with`` block waits for what was asked for, and then closes.
 
     Args:
         plan: what to load.
@@ -49,6 +52,7 @@ class Session:
         self._engine = engines.acquire(plan.spec(with_weights(plan.files)), make)
         self._release = weakref.finalize(self, engines.release, self._engine)
         self._index: retrieval.Index | None = None
+        self._last: Job[Any]
         self.loading: Job[None] = Job(self._load, title=f"load {plan.model}")
         self._submit(self.loading)
 
@@ -110,6 +114,8 @@ class Session:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None and not self.closed:
+            self._last.wait()  # what was asked for is finished first, as with an executor; an error ends it at once
         self.close()
 
     def __repr__(self) -> str:
@@ -120,7 +126,7 @@ class Session:
     def _submit(self, job: Job[Any]) -> None:
         if self.closed:
             raise ClosedError(f"{job.title}: the session is closed", hint="load the plan again")
-        self._engine.worker.submit(job)
+        self._last = self._engine.worker.submit(job)
 
     def _load(self, job: Job[None]) -> None:
         self._engine.backend.load(job)
@@ -128,20 +134,18 @@ class Session:
             prompt = assemble(self.plan, self.plan.stream, "")
             self._engine.backend.prefill(prompt.ids[: prompt.head], job, marks=prompt.marks[:1])
 
-    def _ask(
-        self, question: str, history: Sequence[Exchange], sampling: Sampling, thinking: bool | None, show: bool
-    ) -> Answer:
+    def _ask(self, question: str, history: Sequence[Exchange], sampling: Sampling, thinking: bool | None, show: bool) -> Answer:
         _check(question, sampling)
 
         def follow(text: str, *, thinking: bool | None = thinking, show: bool = True, **options: Any) -> Answer:
             told = Exchange(question, answer.text, answer.outcome.ids)
             return self._ask(text, (*history, told), replace(sampling, **options), thinking, show)
 
-        answer = Answer(question, follow=follow, show=self._show, bundle=self._bundle)
+        answer = Answer(question, follow=follow, show=self._show)
         answer.job = Job(lambda job: self._answer(job, answer, history, sampling, thinking), title=question)
         self._submit(answer.job)
         if show:
-            showing.present(showing.AnswerLive(answer, self.corpus))
+            showing.show(answer, self.corpus)
         return answer
 
     def _answer(
@@ -176,44 +180,44 @@ class Session:
         except Stopped:
             stopped = True
         tell(*speech.finish())
-        text = said[False].strip()
-        found, notes = self._citations(text, citable)
+        found = citations.check(said[False].strip(), self.corpus.segments, citable)
+        notes = [MATCHED] if any(citation.basis == "matched" for citation in found.citations) else []
         if speech.count >= room and not stopped:
             notes.append(f"the answer was cut after {room:,} tokens")
         memory = backend.memory()
         return Outcome(
-            text=text,
+            text=found.text,
             reasoning=said[True].strip(),
             stopped=stopped,
             citations=tuple(replace(citation, shower=self._show) for citation in found.citations),
-            unsupported=tuple(found.unsupported),
+            unsupported=found.unsupported,
             usage=speech.usage(len(prompt.ids), reuse),
             memory={"peak": memory.peak, "predicted_peak": self.plan.to_json()["memory"]["total"]},
             notes=(*notes, *backend.notes),
             ids=tuple(speech.answer_ids),
         )
 
-    def _citations(self, text: str, citable: frozenset[int]) -> tuple[citations.Resolved, list[str]]:
-        """What the model cited; where it cited nothing that exists, what longctx matched."""
-        resolved = citations.resolve(text, self.corpus.segments, citable)
-        if not text or any(citation.segment in citable for citation in resolved.citations):
-            return resolved, []
-        matched = citations.match(text, self.corpus.segments, citable)
-        both = citations.Resolved(matched.text, (*resolved.citations, *matched.citations), matched.unsupported)
-        return both, ["the model named no segment; longctx matched its sentences to the sources"]
-
     def _segments_for(self, question: str) -> tuple[TokenStream, str]:
         """The whole stream, or the segments that matter for a question where not all fit; and a note that says so."""
         stream = self.plan.stream
         if self.plan.whole:
             return stream, ""
-        if self._index is None:
-            tokens = stream.tokens_per_segment
-            segments = self.corpus.segments.items()
-            self._index = retrieval.Index([(i, f"{s.origin.path} {s.heading}\n{s.text}", tokens[i]) for i, s in segments])
+        self._index = self._index or self._built_index()
         choice = self._index.choose(question, self.plan.figures.segment_budget)
-        note = f"{len(choice.ids):,} of {len(self.corpus.segments):,} segments were chosen for this question"
+        note = f"{len(choice.ids):,} of {len(self.corpus.segments):,} segments were chosen for this question: {choice.reason}"
         return stream.select(choice.ids), note
+
+    def _built_index(self) -> retrieval.Index:
+        """Every segment with what it costs at the most: its own tokens and the frame of its source."""
+        stream = self.plan.stream
+        rows, paths = [], []
+        for source, numbered in self.corpus.numbered():
+            frame = stream.tokens_per_source[source.path] - sum(stream.tokens_per_segment[n] for n, _ in numbered)
+            for number, segment in numbered:
+                text = f"{source.path} {segment.heading}\n{segment.text}"
+                rows.append((number, text, stream.tokens_per_segment[number] + frame))
+                paths.append(source.path)
+        return retrieval.Index(rows, paths)
 
     def _left_out(self, seen: frozenset[int]) -> list[Mapping[str, Any]]:
         """Files that the model did not see, or saw in part."""
@@ -244,12 +248,8 @@ class Session:
         ends = (self.plan.files.special.get("eos_token", ""), *TURN_ENDS)
         return sorted({*self.plan.files.stop_tokens, *(added[text] for text in ends if text in added)})
 
-    # -- views -------------------------------------------------------------------------------------------------------
-    def _show(self, what: Any) -> None:
+    def _show(self, what: Answer | citations.Citation) -> None:
         showing.show(what, self.corpus)
-
-    def _bundle(self, answer: Answer) -> Mapping[str, str]:
-        return showing.bundle(showing.AnswerLive(answer, self.corpus))
 
 
 def load(plan: Plan, *, backend: Make | None = None, show: bool = True) -> Session:

@@ -1,12 +1,13 @@
-"""What is shown of running work: jobs and answers as live views, and who shows them. Knows sessions' parts, not who hosts the views."""
+"""What is shown of running work: jobs and answers as live views, and who shows them. Knows no widget and no terminal."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from longctx.answers import Answer
 from longctx.backends.base import Memory
@@ -25,10 +26,14 @@ from longctx.views.live import Live, Presenter
 from longctx.views.progress import ProgressState
 from longctx.views.timeline import PartState, SummaryState
 
+T = TypeVar("T")
+
 #: Lines shown before and after a quote.
 AROUND = 3
 
 _presenter: Presenter | None = None
+#: In which cell of a notebook an answer is shown already: it must not stand there twice when it is the cell's last value.
+_shown_in: weakref.WeakKeyDictionary[Answer, int] = weakref.WeakKeyDictionary()
 
 
 def set_presenter(presenter: Presenter | None) -> None:
@@ -187,8 +192,8 @@ def citation_state(citation: Citation, corpus: Corpus) -> CitationState:
     origin = citation.origin
     return CitationState(
         number=citation.number,
-        label=str(origin),
-        where=origin.where,
+        label=citation.label,
+        where=citation.where,
         quote=citation.quote,
         verified=citation.verified,
         basis=citation.basis,
@@ -215,19 +220,43 @@ def source_lines(citation: Citation, corpus: Corpus) -> list[SourceLine]:
 
 
 def show(what: Answer | Citation, corpus: Corpus) -> None:
-    """Show an answer or a citation where the user looks, or print it where nobody hosts views."""
-    live: Live = AnswerLive(what, corpus) if isinstance(what, Answer) else CitationLive(what, corpus)
+    """Show an answer or a citation where the user looks; an answer only once in a notebook's cell."""
+    if isinstance(what, Citation):
+        _present_or_print(CitationLive(what, corpus))
+    elif _shown_in.get(what, 0) != (cell := _cell()) or not cell:
+        _shown_in[what] = cell
+        _present_or_print(AnswerLive(what, corpus))
+
+
+def _present_or_print(live: Live) -> None:
     if _presenter is not None:
         _presenter(live)
-    else:
+    elif live.finished:
         print(live.text(), file=sys.stdout)
+
+
+def format_as_html(kind: type[T], html: Callable[[T], str]) -> None:
+    """Have a notebook show values of a kind, which knows no view itself, by this function."""
+    if (shell := _shell()) is not None:
+        shell.display_formatter.formatters["text/html"].for_type(kind, html)
+
+
+def _cell() -> int:
+    """The number of the notebook's cell that runs now; 0 elsewhere."""
+    return int(getattr(_shell(), "execution_count", 0))
+
+
+def _shell() -> Any:
+    """The running IPython, or None."""
+    module = sys.modules.get("IPython")
+    return module.get_ipython() if module is not None else None
 
 
 class CitationLive:
     """One citation with its lines; never changes."""
 
     def __init__(self, citation: Citation, corpus: Corpus) -> None:
-        self.title = str(citation.origin)
+        self.title = citation.label
         self._state = citation_state(citation, corpus)
 
     @property
@@ -249,8 +278,3 @@ class CitationLive:
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Nothing changes."""
         return lambda: None
-
-
-def bundle(live: Live) -> Mapping[str, str]:
-    """A live view's present state as a MIME bundle."""
-    return {"text/html": live.html(), "text/plain": live.text()}

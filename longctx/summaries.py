@@ -1,4 +1,4 @@
-"""Summaries that keep their citations: part by part, then the whole. Knows how to divide and combine, not how a model speaks."""
+"""Summaries that keep their citations: part by part, then the whole. Knows how to divide and combine, not how to speak."""
 
 from __future__ import annotations
 

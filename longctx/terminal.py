@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TypeVar
 
@@ -49,8 +48,10 @@ def follow(answer: Answer, corpus: Corpus, *, quiet: bool = False) -> bool:
 
 
 def _what_it_rests_on(live: showing.AnswerLive) -> str:
-    """The answer's view without the question and the words, which stand on the screen already."""
-    return answer_view.text(replace(live.state(), text="")).partition("\n\n")[2]
+    """The answer's view without the question; and without the words where those on the screen have the same marks."""
+    state = live.state()
+    same = state.text == live.partial().strip()
+    return answer_view.text(replace(state, text="") if same else state).partition("\n\n")[2]
 
 
 def prompt(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The command line as a user has it: JSON contracts, exit codes, bad input. The model is the embedded one only where words matter."""
+"""The command line as a user has it: JSON contracts, exit codes, bad input."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ def test_a_plan_that_does_not_fit_says_so_and_fails(
     assert result["warnings"]
 
 
-def test_ask_keeps_the_contract_and_reuses_the_prefix(project: Path, tiny_models: Callable[[str], Path], tmp_path: Path) -> None:
+def test_ask_keeps_the_contract_and_reuses_the_prefix(
+    project: Path, tiny_models: Callable[[str], Path], tmp_path: Path
+) -> None:
     model = tiny_models("qwen3_5")
     command = ["ask", project, "--model", model, "-q", "How many?", "-q", "How long?", "--max-tokens", "8", "--json"]
     done = run(*command, cache=tmp_path / "cache")

@@ -46,7 +46,8 @@ def room_of(path: Path) -> str:
 def imported(path: Path) -> set[str]:
     """Full names of what a module imports, those for type checking alone left out."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    hidden = {id(n) for i in ast.walk(tree) if isinstance(i, ast.If) and "TYPE_CHECKING" in ast.dump(i.test) for n in ast.walk(i)}
+    typing = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    hidden = {id(inner) for node in typing for inner in ast.walk(node)}
     found: set[str] = set()
     for node in ast.walk(tree):
         if id(node) in hidden:
@@ -112,7 +113,8 @@ def test_importing_longctx_imports_nothing_heavy() -> None:
 
 def test_planning_imports_no_torch(project: Path, tiny_models: object, cache: Path) -> None:
     folder = tiny_models("llama")  # type: ignore[operator]
-    code = f"import sys, longctx as lc; lc.plan(lc.read({str(project)!r}), model={str(folder)!r}); print('torch' in sys.modules)"
+    plan = f"lc.plan({str(project)!r}, model={str(folder)!r})"
+    code = f"import sys, longctx as lc; {plan}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "False"
 

@@ -189,7 +189,7 @@ def test_running_a_cell_again_loads_no_weights_twice(plan: lc.Plan) -> None:
 def test_a_plan_that_does_not_fit_is_refused_with_alternatives(
     project: Path, tiny_models: Callable[[str], Path], cache: Path
 ) -> None:
-    plan = lc.plan(lc.read(project), model=tiny_models("llama"), memory=1000)
+    plan = lc.plan(lc.read(project), model=tiny_models("llama"), memory="1MB")
     assert not plan.fits
     with pytest.raises(DoesNotFitError) as refused:
         lc.load(plan)

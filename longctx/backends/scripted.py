@@ -31,7 +31,9 @@ class ScriptedBackend:
         self._spoken = 0
 
     @classmethod
-    def maker(cls, encode: Callable[[str], Sequence[int]], *texts: str, **options: Any) -> Callable[[LoadSpec], ScriptedBackend]:
+    def maker(
+        cls, encode: Callable[[str], Sequence[int]], *texts: str, **options: Any
+    ) -> Callable[[LoadSpec], ScriptedBackend]:
         """A maker for :func:`longctx.load` whose backend says these texts.
 
         Args:
@@ -49,7 +51,9 @@ class ScriptedBackend:
 
     def prefill(self, ids: Sequence[int], job: Job[Any], *, marks: Sequence[int] = ()) -> Reuse:
         """Take the ids in chunks; reuses what the last prompt has in common."""
-        same = next((i for i, (a, b) in enumerate(zip(self._state, ids, strict=False)) if a != b), min(len(self._state), len(ids)))
+        same = next(
+            (i for i, (a, b) in enumerate(zip(self._state, ids, strict=False)) if a != b), min(len(self._state), len(ids))
+        )
         reused = min(same, len(ids) - 1)
         self.prompts.append(list(ids))
         for stop in [*range(reused + self.chunk, len(ids), self.chunk), len(ids)]:

@@ -206,9 +206,9 @@ class _Planner:
         """Whole where it can be, else chosen per question, else a refusal with alternatives."""
         if self.room < self.least:
             return self.refused()
-        for reserve in (self.reserve, self.asked_reserve or min(self.reserve, self.room // 4)):
-            if self.whole_prompt + reserve <= self.room:
-                return self.whole(reserve)
+        spare = self.room - self.whole_prompt
+        if spare >= (self.asked_reserve or min(self.reserve, LEAST_RESERVE, self.room // 4)):
+            return self.whole(min(self.reserve, spare))
         return self.retrieval(self.asked_window or min(self.room, self.geometry.native_window))
 
     def whole(self, reserve: int) -> Figures:

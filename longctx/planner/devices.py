@@ -178,7 +178,16 @@ def _mps() -> Device:
 # -- CPU ---------------------------------------------------------------------------------------------------------------
 def _cpu(warnings: tuple[str, ...] = ()) -> Device:
     total, available = _system_memory()
-    return Device("cpu", platform.processor() or platform.machine() or "CPU", total, available, warnings=warnings)
+    return Device("cpu", _cpu_name(), total, available, warnings=warnings)
+
+
+def _cpu_name() -> str:
+    """As Linux has it in /proc/cpuinfo; elsewhere the architecture. ``platform.processor`` would start a process."""
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.machine() or "CPU"
 
 
 def _system_memory() -> tuple[int, int]:

@@ -15,8 +15,8 @@ FAST_LINEAR = ("fla", "causal_conv1d")
 
 
 def tight(reserve: int) -> str:
-    """That the memory leaves little room for a conversation."""
-    return f"the memory leaves {reserve:,} tokens for conversation and answer"
+    """That there is little room for a conversation."""
+    return f"only {reserve:,} tokens are left for conversation and answer"
 
 
 def yarn(geometry: Geometry, factor: float) -> list[str]:

@@ -1,4 +1,4 @@
-"""YaRN: the smallest step that fits, its parameters merged onto a config's own, and the frequencies that a model must then have.
+"""YaRN: the smallest step that fits, its parameters merged onto a config's own, and the frequencies that a model then has.
 
 Numbers only; whether the loaded model obeys is checked where the model is. Formula: Peng et al., "YaRN: Efficient Context
 Window Extension of Large Language Models" (arXiv:2309.00071), as in transformers 5.23, ``modeling_rope_utils``.
@@ -18,7 +18,7 @@ from longctx.planner.fields import Fields
 STEPS = (1.0, 2.0, 4.0)
 #: Kinds of RoPE that do not scale.
 PLAIN = ("default", "mrope")
-#: (model type, native window) -> (most tokens, window that the factor counts from), by the model cards. Others reach 4 × native.
+#: (model type, native window) -> (most tokens, window that factors count from), by the model cards. Others reach 4 × native.
 MAXIMA: Mapping[tuple[str, int], tuple[int, int]] = {
     ("qwen3_5", 262_144): (1_010_000, 262_144),
     ("qwen3_5_moe", 262_144): (1_010_000, 262_144),

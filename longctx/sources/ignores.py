@@ -86,11 +86,8 @@ def _verdict(spec: GitIgnoreSpec, name: str) -> bool | None:
     nothing about what is inside; that only a walk can follow, which has looked at every folder on the way.
     """
     for pattern in reversed(spec.patterns):
-        if (
-            pattern.include is not None
-            and isinstance(regex := getattr(pattern, "regex", None), re.Pattern)
-            and _means(regex, name)
-        ):
+        regex = getattr(pattern, "regex", None)  # none for a comment
+        if regex is not None and pattern.include is not None and _means(regex, name):
             return pattern.include
     return None
 

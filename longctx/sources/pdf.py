@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PART = 1000
 #: PyMuPDF keeps the memory of every page it has seen until the document is closed.
 PAGES_PER_OPENING = 100
+#: Points of empty page, above which what follows, such as a footer, is a part of its own.
+GAP = 150.0
 #: A line so much larger than the page's text is a heading.
 HEADING_SIZE = 1.15
 
@@ -58,9 +60,8 @@ def pages(file: str) -> Iterator[Reply]:
             last = document.page_count
             if first == 0:
                 yield {"pages": last, "repaired": bool(document.is_repaired)}
-            labelled = bool(document.get_page_labels())
             for number in range(first, min(first + PAGES_PER_OPENING, last)):
-                reply, heading = _page(document, number, labelled, heading)
+                reply, heading = _page(document, number, heading)
                 yield reply
         first += PAGES_PER_OPENING
 
@@ -82,13 +83,13 @@ def _opened(file: str) -> pymupdf.Document | str:
     return "encrypted: it opens with a password only" if document.needs_pass else document
 
 
-def _page(document: pymupdf.Document, number: int, labelled: bool, heading: str) -> tuple[Reply, str]:
+def _page(document: pymupdf.Document, number: int, heading: str) -> tuple[Reply, str]:
     """One page's reply, and the heading that holds after it."""
     import pymupdf
 
     try:
         page = document[number]
-        label = sound(page.get_label()) if labelled else None
+        label = sound(page.get_label())
         parts, heading = page_parts(page, heading)
     except (RuntimeError, ValueError, IndexError, pymupdf.mupdf.FzErrorBase) as error:
         return {"page": number + 1, "error": str(error)}, heading
@@ -111,12 +112,14 @@ def page_parts(page: pymupdf.Page, heading: str = "") -> tuple[list[tuple[Box, s
     body = _body_size(blocks)
     parts: list[tuple[Box, str, str]] = []
     gathered: list[Line] = []
+    only_titles = True
     for line_group in _units([blocks[index] for index in reading_order(placed)]):
         title = _title(line_group, body)
         full = _chars(gathered) + _chars(line_group) > PART
-        if gathered and (title or full or _goes_up(gathered[-1], line_group[0], direction)):
+        if gathered and ((title and not only_titles) or full or _is_apart(gathered[-1], line_group[0], direction)):
             parts.append(_part(page, gathered, heading))
             gathered = []
+        only_titles = bool(title) and (only_titles or not gathered)
         heading = title or heading
         gathered += line_group
     return ([*parts, _part(page, gathered, heading)] if gathered else parts), heading
@@ -190,9 +193,10 @@ def _title(lines: Sequence[Line], body: float) -> str:
     return text if lines[0].size >= HEADING_SIZE * body and len(text) <= 120 and any(map(str.isalnum, text)) else ""
 
 
-def _goes_up(before: Line, after: Line, direction: tuple[int, int]) -> bool:
-    """Whether a line stands in the next column: clearly above the one before it."""
-    return _upright(after.box, direction)[3] < _upright(before.box, direction)[1]
+def _is_apart(before: Line, after: Line, direction: tuple[int, int]) -> bool:
+    """Whether a line stands clearly above the one before it, in the next column, or far below."""
+    above, below = _upright(before.box, direction), _upright(after.box, direction)
+    return below[3] < above[1] or below[1] > above[3] + GAP
 
 
 def _part(page: pymupdf.Page, lines: Sequence[Line], heading: str) -> tuple[Box, str, str]:
@@ -242,7 +246,7 @@ def parse_pdf(path: str, replies: Iterator[Reply], *, ends_early: bool) -> Parse
 
 
 def _page_segments(path: str, reply: Reply) -> list[Segment]:
-    number, label = reply["page"], reply["label"] or None
+    number, label = reply["page"], reply["label"] or None  # PyMuPDF says "" where there are none
     return [Segment(text, Page(path, number, tuple(box), label), heading) for box, text, heading in reply["parts"]]
 
 

@@ -67,8 +67,10 @@ def _existing(path: PathLike) -> str:
     if not text:
         raise UsageError("nothing to read: an empty path was given", hint="'.' is the current folder")
     full = os.path.abspath(os.path.expanduser(text))
-    if os.path.lexists(full):
+    if os.path.exists(full):
         return full
+    if os.path.islink(full):
+        raise SourceNotFoundError(f"{text!r} is a link to nothing: {os.readlink(full)!r}", hint="name the file itself")
     if _ADDRESS.match(text):
         raise SourceNotFoundError(f"{text!r} is an address, and longctx fetches none", hint=_how_to_get(text))
     raise SourceNotFoundError(f"no such file or folder: {text!r}", hint=_nearest(full))

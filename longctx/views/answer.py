@@ -15,12 +15,12 @@ from longctx.views import citations as cited
 from longctx.views import progress as progress_view
 from longctx.views import units
 from longctx.views.budget import left_out_line
-from longctx.views.cells import wrap
+from longctx.views.cells import cells, cut, wrap
 from longctx.views.citations import CitationState
 from longctx.views.markup import markdown
 from longctx.views.progress import ProgressState
 from longctx.views.safe import escape, oneline, visible
-from longctx.views.style import frame, heading, note
+from longctx.views.style import error_note, frame, heading, note
 
 MOST_LEFT_OUT = 8
 _LIVE_REASONING = 600
@@ -40,7 +40,7 @@ background:var(--lcx-panel);white-space:pre}
 .lcx .answer-text table{border-collapse:collapse;margin-left:0;font-size:13px}
 .lcx .answer-text th,.lcx .answer-text td{padding:3px 12px;border:1px solid var(--lcx-line);text-align:left}
 .lcx .answer-text hr{border:0;border-top:1px solid var(--lcx-line)}
-.lcx a.ref{padding:0 3px;margin:0 1px;border-radius:4px;background:var(--lcx-panel);color:var(--lcx-accent);font-size:12px;
+.lcx a.ref{padding:0 1px;border-radius:4px;color:var(--lcx-accent);font-size:12px;
 text-decoration:none;white-space:nowrap}
 .lcx a.ref:hover{text-decoration:underline}
 .lcx u.unsupported{text-decoration:underline dashed var(--lcx-warn) 1px;text-underline-offset:4px}
@@ -130,11 +130,8 @@ def _remarks(state: AnswerState) -> list[tuple[str, str]]:
     if state.state == "stopped":
         kept = "the answer is as far as it came" if state.text else "before the first word"
         remarks.append((f"■ Stopped on request; {kept}.", "warn"))
-    if state.error:
-        remarks.append((f"✗ {state.error}", "bad"))
     if number := len(state.unsupported):
-        verb = "has" if number == 1 else "have"
-        remarks.append((f"⚠ {units.plural(number, 'sentence')} {verb} no source; marked in the text.", "warn"))
+        remarks.append((f"⚠ {units.plural(number, 'sentence')} {'has' if number == 1 else 'have'} no source", "warn"))
     return remarks + [(remark, "") for remark in state.notes]
 
 
@@ -163,10 +160,17 @@ def _body(state: AnswerState) -> str:
         parts.append(f'<div class="answer-text">{prose(state)}</div>')
     elif state.running and state.progress is not None:
         parts.append(progress_view.inside(state.progress))
-    parts += [note(escape(words).replace("\n", "<br>"), css=css) for words, css in _remarks(state)]
+    parts += [error_note(state.error)] if state.error else []
+    parts += [note(escape(words), css=css) for words, css in _remarks(state)]
+    parts += [note(f"⚠ no source: “{escape(oneline(lost))}”", css="warn") for lost in _not_marked(state)]
     parts += [sources(state)]
     lines = "".join(f'<p dir="auto">{escape(line)}</p>' for line in _footer(state))
     return "".join(parts) + (f'<div class="foot">{lines}</div>' if lines else "")
+
+
+def _not_marked(state: AnswerState) -> list[str]:
+    """Sentences without a source that do not stand in the text as they were given, so that nothing marks them there."""
+    return [sentence for sentence in state.unsupported if sentence.strip() not in state.text]
 
 
 def prose(state: AnswerState) -> str:
@@ -219,8 +223,9 @@ def text(state: AnswerState, *, width: int = 100, color: bool = False) -> str:
     paint = _painter(color)
     blocks = [[paint("bold", line) for line in wrap(oneline(state.question), width, indent="   ", first="Q  ")]]
     blocks += [_prose_text(state, width, paint)]
+    blocks += [[paint("bad", line) for line in _wrapped(f"✗ {state.error}", width)]] if state.error else []
     blocks += [[paint(css or "dim", line) for words, css in _remarks(state) for line in _wrapped(words, width)]]
-    blocks += [[f"   “{oneline(sentence)}”" for sentence in state.unsupported]]
+    blocks += [[line for sentence in state.unsupported for line in _unsupported(sentence, width)]]
     blocks += [[_painted(cited.short_text(citation, width=width), citation, paint) for citation in state.citations]]
     blocks += [[paint("dim", line) for words in _footer(state) for line in wrap(words, width)]]
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
@@ -242,15 +247,19 @@ def _prose_text(state: AnswerState, width: int, paint: Callable[[str, str], str]
 
 
 def _prose_line(line: str, width: int) -> Iterable[str]:
-    """One line of the answer; code keeps its spaces, prose is wrapped under its own indent."""
+    """One line of the answer; what is indented like code is cut, prose is wrapped under its own indent."""
     indent = line[: len(line) - len(line.lstrip())]
-    if len(indent) >= 4 or len(line) <= width:
+    if cells(line) <= width:
         return [line]
-    return wrap(line, width, indent=indent)
+    return [cut(line, width)] if len(indent) >= 4 else wrap(line, width, indent=indent)
 
 
 def _wrapped(words: str, width: int) -> list[str]:
     return [line for part in visible(words).split("\n") for line in wrap(part, width)]
+
+
+def _unsupported(sentence: str, width: int) -> list[str]:
+    return wrap(f"“{oneline(sentence)}”", width, indent="    ", first="  ⚠ ")
 
 
 def _painted(block: str, citation: CitationState, paint: Callable[[str, str], str]) -> str:

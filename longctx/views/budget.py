@@ -15,7 +15,7 @@ from longctx.views import units
 from longctx.views.cells import bar, cut, cut_path, table, wrap
 from longctx.views.progress import component_name
 from longctx.views.safe import escape, oneline
-from longctx.views.style import COMPONENTS, frame, heading, meter, note, stack
+from longctx.views.style import COMPONENTS, frame, heading, meter, note, path_html, stack
 
 Plan = Mapping[str, Any]
 
@@ -48,7 +48,7 @@ def _window(plan: Plan) -> str:
     words = f"{units.count(plan['window'])} tokens" if plan.get("window") else "not known"
     native, factor = plan.get("native_window"), plan.get("yarn_factor")
     own = f"the model's own {units.count(native)}" if native else "the model's own"
-    return f"{words} ({own} × YaRN {factor:g})" if factor and factor != 1 else f"{words} ({own}, no YaRN needed)"
+    return f"{words} ({own} × YaRN {factor:g})" if factor and factor != 1 else f"{words} ({own}, no YaRN)"
 
 
 def _prompt(plan: Plan) -> str:
@@ -62,7 +62,10 @@ def _prompt(plan: Plan) -> str:
 def _memory(plan: Plan) -> str:
     memory = plan.get("memory") or {}
     total, available = memory.get("total", 0), memory.get("available", 0)
-    words = f"{units.size_of(total, available)} available" if available else units.size(total)
+    words = units.size(total)
+    if available:
+        fits = total <= available
+        words = f"{units.size_of(total, available)} available" if fits else f"{words} needed, {units.size(available)} available"
     return words + (f" ({oneline(memory['basis'])})" if memory.get("basis") else "")
 
 
@@ -117,9 +120,9 @@ def _sources_table(plan: Plan, width: int) -> list[str]:
     ranked = _ranked(plan)
     if not ranked:
         return []
-    total = sum(tokens for _, tokens in ranked) or 1
+    total = sum(tokens for _, tokens in ranked)
     rows = [
-        [cut_path(path, max(12, width - 50)), units.count(tokens), units.percent(tokens, total), bar(tokens, total, 20)]
+        [cut_path(path, max(12, width - 50)), units.count(tokens), units.percent(tokens, total), bar(tokens, ranked[0][1], 20)]
         for path, tokens in ranked[:MOST_SOURCES]
     ]
     head = f"{'sources':<10}{units.plural(len(ranked), 'file')}, {units.plural(total, 'token')}"
@@ -129,8 +132,11 @@ def _sources_table(plan: Plan, width: int) -> list[str]:
 
 # -- html --------------------------------------------------------------------------------------------------------------
 CSS = """
-.lcx .facts{display:grid;grid-template-columns:max-content 1fr;gap:1px 16px;margin:0}
-.lcx .facts dt{margin:0;color:var(--lcx-soft);font-weight:400}.lcx .facts dd{margin:0}
+.lcx .facts{display:grid;grid-template-columns:max-content 1fr;gap:1px 16px;margin:8px 0 0}
+.lcx .facts dt{display:block;float:none;width:auto;margin:0;padding:0;color:var(--lcx-soft);font-weight:400}
+.lcx .facts dd{margin:0;padding:0}
+.lcx .stacked{position:relative}
+.lcx .limit{position:absolute;top:-4px;bottom:-4px;left:0;border-right:2px solid var(--lcx-bad)}
 .lcx ul.lines{margin:2px 0 0;padding:0;list-style:none;font-size:12.5px}
 """
 
@@ -159,11 +165,14 @@ def _memory_html(plan: Plan) -> str:
     if not parts:
         return ""
     memory = plan["memory"]
-    whole = max(memory.get("available") or 0, sum(parts.values()))
+    available = memory.get("available") or 0
+    whole = max(available, sum(parts.values()))
     spoken = ", ".join(f"{component_name(name)} {units.size(value)}" for name, value in parts.items())
     pieces = stack(((value / whole, COMPONENTS.get(name, "other")) for name, value in parts.items()), label=spoken)
     key = "".join(_key(name, value) for name, value in parts.items())
-    return f'<h4>Memory <span class="soft">{escape(_memory(plan))}</span></h4>{pieces}<div class="key">{key}</div>'
+    limit = f'<div class="limit" style="width:{100 * available / whole:.4g}%"></div>' if 0 < available < whole else ""
+    head = f'<h4>Memory <span class="soft">{escape(_memory(plan))}</span></h4>'
+    return f'{head}<div class="stacked">{pieces}{limit}</div><div class="key">{key}</div>'
 
 
 def _key(name: str, value: int) -> str:
@@ -175,16 +184,16 @@ def _sources_html(plan: Plan) -> str:
     ranked = _ranked(plan)
     if not ranked:
         return ""
-    total = sum(tokens for _, tokens in ranked) or 1
-    rows = "".join(_source_row(path, tokens, total) for path, tokens in ranked[:MOST_SOURCES])
+    total = sum(tokens for _, tokens in ranked)
+    rows = "".join(_source_row(path, tokens, tokens / (ranked[0][1] or 1), total) for path, tokens in ranked[:MOST_SOURCES])
     rest = f'<p class="soft">{escape(_rest(ranked))}</p>' if _rest(ranked) else ""
     head = f'<h4>Sources <span class="soft">{units.plural(len(ranked), "file")}, {units.plural(total, "token")}</span></h4>'
     return f'{head}<table class="grid"><tbody>{rows}</tbody></table>{rest}'
 
 
-def _source_row(path: str, tokens: int, total: int) -> str:
-    share = f'<td class="num soft">{units.percent(tokens, total)}</td><td style="width:30%">{meter(tokens / total)}</td>'
-    return f'<tr><th scope="row"><bdi>{escape(path)}</bdi></th><td class="num">{units.count(tokens)}</td>{share}</tr>'
+def _source_row(path: str, tokens: int, length: float, total: int) -> str:
+    share = f'<td class="num fit soft">{units.percent(tokens, total)}</td><td style="width:30%">{meter(length)}</td>'
+    return f'<tr><th scope="row">{path_html(path)}</th><td class="num fit">{units.count(tokens)}</td>{share}</tr>'
 
 
 def _left_out_html(plan: Plan) -> str:

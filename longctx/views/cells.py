@@ -83,7 +83,7 @@ def wrap(text: str, width: int, *, indent: str = "", first: str | None = None) -
     """
     lines: list[str] = []
     lead, line = (indent if first is None else first), ""
-    for word in _broken(text.split(), max(8, width - cells(indent))):
+    for word in _broken(text.split(), max(2, width - max(cells(indent), cells(lead)))):
         joined = f"{line} {word}" if line else word
         if line and cells(lead) + cells(joined) > width:
             lines.append(lead + line)
@@ -109,7 +109,7 @@ def bar(part: float, whole: float, width: int) -> str:
     ('████░░░░', '░░░░', '█░░░')
     """
     share = min(1.0, max(0.0, part / whole)) if whole > 0 else 0.0
-    full = min(width, max(round(share * width), 1 if part > 0 else 0))
+    full = max(round(share * width), 1 if share > 0 else 0)
     return "█" * full + "░" * (width - full)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from longctx.views import units
 from longctx.views.cells import cut, cut_path, table
 from longctx.views.safe import escape, oneline
-from longctx.views.style import frame, heading
+from longctx.views.style import frame, heading, path_html
 
 Rows = Sequence[Mapping[str, Any]]
 #: The whole of the JSON form, with ``files`` and ``totals``, or its rows alone.
@@ -20,6 +20,7 @@ STATUSES = ("read", "truncated", "redacted", "skipped", "failed")
 _COLOURS = {"read": "good", "truncated": "warn", "redacted": "warn", "skipped": "soft", "failed": "bad"}
 MOST_LARGEST = 8
 MOST_REMARKS = 20
+MANY_ALIKE = 6
 
 
 def _rows(read: Read) -> Rows:
@@ -68,7 +69,20 @@ def _remarks(rows: Rows) -> list[Mapping[str, Any]]:
     """Rows that are not a plain ``read``: what failed first, then what is not whole, then what was skipped."""
     order = {"failed": 0, "truncated": 1, "redacted": 2}
     odd = [row for row in rows if row.get("status") != "read" or row.get("reason")]
-    return sorted(odd, key=lambda row: order.get(str(row.get("status")), 3))
+    return sorted(_grouped(odd), key=lambda row: order.get(str(row.get("status")), 3))
+
+
+def _grouped(rows: Rows) -> list[Mapping[str, Any]]:
+    """Rows of one status and reason as one row, where they are many; its path names the first few."""
+    groups: dict[tuple[Any, Any], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row.get("status"), row.get("reason")), []).append(row)
+    return [row for group in groups.values() for row in (group if len(group) < MANY_ALIKE else [_as_one(group)])]
+
+
+def _as_one(group: Rows) -> Mapping[str, Any]:
+    named = ", ".join(oneline(str(row["path"])) for row in group[:3])
+    return {**group[0], "path": f"{named} and {units.count(len(group) - 3)} more"}
 
 
 def _amount(row: Mapping[str, Any]) -> tuple[str, str]:
@@ -115,13 +129,13 @@ def html(read: Read) -> str:
 
 def _largest_row(row: Mapping[str, Any]) -> str:
     size, tokens = _amount(row)
-    path = f'<th scope="row"><bdi>{escape(str(row["path"]))}</bdi></th>'
-    kind = f'<td class="soft">{escape(str(row.get("kind") or ""))}</td>'
-    return f'<tr>{path}{kind}<td class="num">{size}</td><td class="num">{tokens}</td></tr>'
+    path = f'<th scope="row">{path_html(str(row["path"]))}</th>'
+    kind = f'<td class="fit soft">{escape(str(row.get("kind") or ""))}</td>'
+    return f'<tr>{path}{kind}<td class="num fit">{size}</td><td class="num fit">{tokens}</td></tr>'
 
 
 def _remark_row(row: Mapping[str, Any]) -> str:
     status = str(row["status"])
-    word = f'<td class="{_COLOURS.get(status, "soft")}">{escape(status)}</td>'
-    path = f'<th scope="row"><bdi>{escape(str(row["path"]))}</bdi></th>'
+    word = f'<td class="fit {_COLOURS.get(status, "soft")}">{escape(status)}</td>'
+    path = f'<th scope="row">{path_html(str(row["path"]))}</th>'
     return f'<tr>{word}{path}<td class="soft">{escape(str(row.get("reason") or ""))}</td></tr>'

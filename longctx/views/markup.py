@@ -16,7 +16,7 @@ _ON, _OFF = "\ue000", "\ue001"
 _PRIVATE = re.compile(f"[{_ON}{_OFF}]")
 
 _FENCE = re.compile(r" {0,3}(```+|~~~+)[ \t]*([^`\n]*)$")
-_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t#]*$")
+_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$")
 _ITEM = re.compile(r"([ \t]*)(?:[-*+•]|(\d{1,9})[.)])[ \t]+(.*)$")
 _QUOTE = re.compile(r" {0,3}> ?(.*)$")
 _RULE = re.compile(r" {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})$")
@@ -30,6 +30,8 @@ _INLINE = re.compile(
 )
 
 _DEEPEST = 8
+#: After a marked stretch; seen only by those who see no underline.
+_UNSUPPORTED = '<span class="hid"> (no source)</span>'
 
 
 def markdown(text: str, *, reference: Callable[[int], str | None] = lambda number: None, marked: Iterable[str] = ()) -> str:
@@ -78,7 +80,7 @@ class _Renderer:
         if fence := _FENCE.match(line):
             return self._fenced(lines, place + 1, fence)
         if heading := _HEADING.match(line):
-            return f'<h4 dir="auto">{self.inline(_sub(lines[place], heading.start(2)))}</h4>', place + 1
+            return f'<h4 dir="auto">{self.inline(_sub(lines[place], heading.start(2), heading.end(2)))}</h4>', place + 1
         if _RULE.match(line):
             return self._leaf(lines[place], only_marks=True) + "<hr>", place + 1
         if depth < _DEEPEST and _QUOTE.match(line):
@@ -166,6 +168,7 @@ class _Renderer:
         for piece in re.split(f"([{_ON}{_OFF}])", text):
             if piece in (_ON, _OFF):
                 self._open = piece == _ON
+                parts.append(_UNSUPPORTED if piece == _OFF and not only_marks else "")
             elif piece.strip() and not only_marks:
                 html = escape(piece)
                 html = html.replace("  \n", "<br>") if breaks else html
@@ -179,14 +182,16 @@ def _bare(line: str) -> str:
     return _PRIVATE.sub("", line)
 
 
-def _sub(line: str, start: int) -> str:
-    """The line from column ``start`` of its bare form on, with the marks that stood before it kept."""
+def _sub(line: str, start: int, end: int | None = None) -> str:
+    """The part of the line from ``start`` to ``end`` of its bare form; marks that stood outside it are kept."""
+    kept: list[str] = []
     seen = 0
-    for place, character in enumerate(line):
-        if seen == start and character not in (_ON, _OFF):
-            return "".join(_PRIVATE.findall(line[:place])) + line[place:]
-        seen += character not in (_ON, _OFF)
-    return "".join(_PRIVATE.findall(line))
+    for character in line:
+        mark = character in (_ON, _OFF)
+        if mark or (seen >= start and (end is None or seen < end)):
+            kept.append(character)
+        seen += not mark
+    return "".join(kept)
 
 
 def _indent(line: str) -> int:

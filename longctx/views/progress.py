@@ -9,18 +9,19 @@ from longctx.jobs import Progress, State
 from longctx.views import units
 from longctx.views.cells import bar, cut, table
 from longctx.views.safe import escape, oneline
-from longctx.views.style import COMPONENTS, frame, heading, note
+from longctx.views.style import COMPONENTS, error_note, frame, heading
 
+#: Measured bytes may be so many times the planned ones before the view speaks of it.
+TOLERANCE = 1.02
 _DONE_WORDS = {"done": "✓", "failed": "✗", "stopped": "■"}
 
 CSS = """
 .lcx .stage{font-weight:600}
 .lcx .memory{display:grid;grid-template-columns:max-content 1fr max-content;gap:1px 12px;align-items:center;margin:8px 0 0;
 font-size:12px}
-.lcx .memory .bar{margin:0}
+.lcx .bar.busy{background:repeating-linear-gradient(120deg,var(--lcx-track) 0 10px,var(--lcx-line) 10px 20px)}
 .lcx .memory .planned{flex:none;background:var(--lcx-track);border-radius:99px;overflow:hidden;display:flex}
-.lcx .memory .bar{background:none}
-.lcx .memory summary{grid-column:1/-1}
+.lcx .memory .bar{margin:0;background:none}
 .lcx details.plain{margin:8px 0 0;font-size:12px}
 .lcx details.plain>summary{color:var(--lcx-soft)}
 """
@@ -87,6 +88,7 @@ def text(state: ProgressState, *, width: int = 100) -> str:
         lines = ["  ".join(_running_words(state))]
     else:
         lines = ["  ".join([f"{_DONE_WORDS[state.state]} {oneline(state.title)}", *_final_words(state)])]
+        lines += [f"  {'  '.join(_final_memory(state))}"] if _final_memory(state) else []
         lines += [f"  {oneline(line)}" for line in state.error.splitlines()[:2] if line.strip()]
     return "\n".join(cut(line, width) for line in lines)
 
@@ -95,7 +97,8 @@ def bars(state: ProgressState, *, width: int = 100) -> str:
     """The memory of each component against the plan, a line for each."""
     top = max([*state.planned.values(), *state.measured.values(), 1])
     rows = [
-        [component_name(name), bar(state.measured.get(name, 0), top, 24), _against(state, name)] for name in state.components
+        [component_name(name), bar(state.measured.get(name, 0), top, 24), _against(state, name) + _over(state, name)]
+        for name in state.components
     ]
     return "\n".join(cut(line, width) for line in table(rows, indent="  "))
 
@@ -131,14 +134,22 @@ def _memory_words(state: ProgressState) -> list[str]:
 
 def _final_words(state: ProgressState) -> list[str]:
     words = [state.word] if state.state != "done" else [oneline(state.summary)] if state.summary else ["done"]
-    words += [f"in {units.seconds(state.elapsed)}"] if state.elapsed else []
-    words += _memory_words(state)
-    return words + ([f"peak {units.size(state.peak)}"] if state.peak else [])
+    return words + ([f"in {units.seconds(state.elapsed)}"] if state.elapsed else [])
+
+
+def _final_memory(state: ProgressState) -> list[str]:
+    return _memory_words(state) + ([f"peak {units.size(state.peak)}"] if state.peak else [])
 
 
 def _against(state: ProgressState, name: str) -> str:
     now, planned = state.measured.get(name, 0), state.planned.get(name)
     return units.size(now) if planned is None else units.size_of(now, planned)
+
+
+def _over(state: ProgressState, name: str) -> str:
+    """A word where a component takes clearly more than planned."""
+    planned = state.planned.get(name)
+    return " over plan" if planned is not None and state.measured.get(name, 0) > planned * TOLERANCE else ""
 
 
 # -- html --------------------------------------------------------------------------------------------------------------
@@ -164,7 +175,7 @@ def _stage(state: ProgressState) -> str:
     now = state.progress
     if state.state == "queued":
         return '<p class="soft">Waits for its turn.</p>'
-    shown = _counted(state)
+    shown = _counted(state) if now.done or now.total else []
     left = f'<span class="stage">{escape(now.stage)}</span>' + (f" &nbsp;{escape(shown[0])}" if shown else "")
     right = escape(" · ".join([*shown[1:], *([f"{units.countdown(state.elapsed)} elapsed"] if state.elapsed else [])]))
     return f'{_bar(now, ", ".join(shown))}<div class="row"><span>{left}</span><span class="soft">{right}</span></div>'
@@ -174,7 +185,7 @@ def _bar(now: Progress, spoken: str) -> str:
     """A progress bar; without a total it says that it is busy and no more."""
     label = f'role="progressbar" aria-label="{escape(now.stage)}" aria-valuetext="{escape(spoken or "busy")}"'
     if not now.total:
-        return f'<div class="bar" {label}></div>'
+        return f'<div class="bar busy" {label}></div>'
     share = min(1.0, now.done / now.total)
     values = f'aria-valuemin="0" aria-valuemax="{now.total}" aria-valuenow="{min(now.done, now.total)}"'
     return f'<div class="bar" {label} {values}><b style="width:{100 * share:.4g}%"></b></div>'
@@ -182,13 +193,12 @@ def _bar(now: Progress, spoken: str) -> str:
 
 def _ended(state: ProgressState) -> str:
     if state.error:
-        first, _, rest = state.error.partition("\n")
-        more = f'<br><span class="soft">{escape(rest.strip())}</span>' if rest.strip() else ""
-        return note(escape(first) + more, css="bad" if state.state == "failed" else "warn")
-    words = [state.summary] if state.summary and state.state == "done" else []
+        return error_note(state.error, css="bad" if state.state == "failed" else "warn")
+    took = units.seconds(state.elapsed) if state.elapsed else ""
     if state.state == "stopped":
-        words.append("Stopped on request; what was finished is kept")
-    words += [f"{'in' if words else 'Finished in'} {units.seconds(state.elapsed)}"] if state.elapsed else []
+        return f"<p>Stopped on request{f' after {took}' if took else ''}; what was finished is kept.</p>"
+    words = [state.summary] if state.summary else []
+    words += [f"in {took}" if words else f"Finished in {took}"] if took else []
     return f"<p>{escape(' · '.join(words))}</p>" if words else ""
 
 
@@ -204,11 +214,11 @@ def _component(state: ProgressState, name: str) -> str:
     top = max([*state.planned.values(), *state.measured.values(), 1])
     now = state.measured.get(name, 0)
     planned = state.planned.get(name, now)
-    over = now > planned * 1.02
+    over = _over(state, name)
     fill = f'<i class="{COMPONENTS.get(name, "other")}" style="width:{_share(min(now, planned), max(now, planned))}"></i>'
     fill += f'<i class="over" style="width:{_share(now - planned, now)}"></i>' if over else ""
     track = f'<div class="planned" style="width:{_share(max(now, planned), top)}">{fill}</div>'
-    word = f"{escape(_against(state, name))}{' <b class=bad>over plan</b>' if over else ''}"
+    word = escape(_against(state, name)) + (f'<b class="bad">{over}</b>' if over else "")
     label = escape(component_name(name))
     return f'<span>{label}</span><div class="bar" aria-hidden="true">{track}</div><span class="num">{word}</span>'
 

@@ -12,28 +12,22 @@ from collections.abc import Iterable, Mapping
 from longctx.views.safe import escape
 
 _LIGHT = {
-    "fg": "#1f2328", "soft": "#59636e", "line": "#d8dee4", "panel": "#f6f8fa", "track": "#e4e9ee", "accent": "#2f6fb3",
-    "good": "#1a7f4b", "warn": "#9a6700", "bad": "#c2362f", "quote": "#fff3c4", "weights": "#5b7fb5", "kv": "#3f9c97",
-    "state-c": "#8f74bd", "act": "#d19a35", "other": "#8c959f",
+    "fg": "#1f2328", "soft": "#59636e", "line": "#d8dee4", "panel": "#f3f5f7", "track": "#e4e9ee", "accent": "#2f6fb3",
+    "good": "#1a7f4b", "warn": "#8a5d00", "bad": "#c2362f", "quote": "#fff3c4", "weights": "#5b7fb5", "kv": "#3f9c97",
+    "state-c": "#8f74bd", "act": "#bd8420", "other": "#818b96",
 }  # fmt: skip
 _DARK = {
     "fg": "#e6e9ec", "soft": "#9aa4ae", "line": "#3b424a", "panel": "#21262c", "track": "#343b43", "accent": "#79afe6",
     "good": "#5cc98c", "warn": "#e0b04e", "bad": "#f2837b", "quote": "#4a4119", "weights": "#7d9fd3", "kv": "#5dbab4",
     "state-c": "#b09ade", "act": "#dfb35c", "other": "#8b949e",
 }  # fmt: skip
-#: Where JupyterLab has a word of its own for a colour, it wins.
-_JUPYTER = {
-    "fg": "--jp-content-font-color1",
-    "line": "--jp-border-color2",
-}
 
 #: The colour of each component of memory; what is not named here is drawn in the colour of "other".
 COMPONENTS = {"weights": "weights", "kv_cache": "kv", "state": "state-c", "activations": "act"}
 
 
 def _palette(colours: Mapping[str, str]) -> str:
-    values = {name: f"var({_JUPYTER[name]},{value})" if name in _JUPYTER else value for name, value in colours.items()}
-    return "".join(f"--lcx-{name}:{value};" for name, value in values.items())
+    return "".join(f"--lcx-{name}:{value};" for name, value in colours.items())
 
 
 _THEME = (
@@ -77,15 +71,17 @@ background:var(--lcx-panel);font-size:12.5px}
 .lcx summary{cursor:pointer;border-radius:5px}
 .lcx summary:hover{background:var(--lcx-panel)}
 .lcx :focus-visible{outline:2px solid var(--lcx-accent);outline-offset:1px}
-.lcx table.grid{width:100%;margin:6px 0 0;border-collapse:collapse;border:0;font-size:12.5px;table-layout:auto}
+.lcx table.grid{width:100%;margin:6px 0 0;border-collapse:collapse;border:0;color:inherit;font-size:12.5px;table-layout:auto}
 .lcx table.grid tr{background:none}
-.lcx table.grid th,.lcx table.grid td{max-width:none;padding:2px 14px 2px 0;border:0;color:inherit;text-align:left;
+.lcx table.grid th,.lcx table.grid td{max-width:none;padding:2px 14px 2px 0;border:0;text-align:left;
 vertical-align:top;white-space:normal;font-weight:400;line-height:1.5}
 .lcx table.grid th.sub{padding-top:6px;color:var(--lcx-soft);font-size:12px}
-.lcx table.grid .num{text-align:right;white-space:nowrap}
+.lcx table.grid .num{text-align:right}
+.lcx table.grid .fit{width:1%;white-space:nowrap}
 .lcx table.grid td:last-child,.lcx table.grid th:last-child{padding-right:0}
 .lcx table.grid .bar{min-width:70px;margin:6px 0 0}
 .lcx h4{margin:14px 0 2px;color:var(--lcx-fg);font-size:12.5px;font-weight:600}
+.lcx h4 .soft,.lcx .title .soft{margin-left:6px;font-weight:400}
 .lcx .key{display:flex;flex-wrap:wrap;gap:2px 18px;margin:4px 0 0;font-size:12.5px}
 @media print{.lcx{break-inside:avoid}}
 """
@@ -120,6 +116,18 @@ def stack(parts: Iterable[tuple[float, str]], *, label: str) -> str:
     """One tall bar of several parts, each a share of the whole (0 to 1) and its class."""
     pieces = "".join(f'<i class="{css}" style="width:{_percent(share)}"></i>' for share, css in parts)
     return f'<div class="bar tall" role="img" aria-label="{escape(label)}">{pieces}</div>'
+
+
+def path_html(path: str) -> str:
+    """A path that may break after its slashes and whose letters do not reorder what stands around it."""
+    return f"<bdi>{escape(path).replace('/', '/<wbr>')}</bdi>"
+
+
+def error_note(error: str, *, css: str = "bad") -> str:
+    """What went wrong, and below it what can be done about it."""
+    first, _, rest = error.partition("\n")
+    more = f'<br><span class="soft">{escape(rest.strip())}</span>' if rest.strip() else ""
+    return note(f"✗ {escape(first)}{more}", css=css)
 
 
 def note(html: str, *, css: str = "") -> str:

@@ -10,11 +10,11 @@ from longctx.jobs import State
 from longctx.views import answer, progress
 from longctx.views import citations as cited
 from longctx.views.answer import AnswerState
-from longctx.views.cells import wrap
+from longctx.views.cells import cut, wrap
 from longctx.views.citations import CitationState
 from longctx.views.progress import ProgressState
 from longctx.views.safe import escape, oneline, visible
-from longctx.views.style import frame, heading, note
+from longctx.views.style import error_note, frame, heading, note
 
 _STOPPED = "■ Stopped on request; the parts that were finished are kept."
 
@@ -92,11 +92,15 @@ def html(state: SummaryState | Mapping[str, Any]) -> str:
     """The summary, or its JSON form, as HTML that stands alone."""
     state = from_json(state) if isinstance(state, Mapping) else state
     body = [heading(state.title, state.state)]
-    body += [f'<div class="answer-text">{answer.prose(AnswerState(state.title, state.summary))}</div>'] if state.summary else []
+    body += (
+        [f'<div class="answer-text">{answer.prose(AnswerState(state.title, state.summary, state=state.state))}</div>']
+        if state.summary
+        else []
+    )
     body += [f'<ol class="parts">{"".join(map(_part, state.parts))}</ol>'] if state.parts else []
     body += [progress.inside(state.progress)] if state.running and state.progress is not None else []
     body += [note(_STOPPED, css="warn")] if state.state == "stopped" else []
-    body += [note("✗ " + escape(state.error).replace("\n", "<br>"), css="bad")] if state.error else []
+    body += [error_note(state.error)] if state.error else []
     body += [note(escape(remark)) for remark in state.notes]
     words = " · ".join(answer.usage_words(state.usage))
     body += [f'<div class="foot">{escape(words)}</div>'] if words else []
@@ -116,7 +120,7 @@ def _part(part: PartState) -> str:
 def text(state: SummaryState | Mapping[str, Any], *, width: int = 100) -> str:
     """The summary, or its JSON form, for a terminal or a log."""
     state = from_json(state) if isinstance(state, Mapping) else state
-    blocks = [[oneline(state.title)], _paragraphs(state.summary, width, "")]
+    blocks = [wrap(oneline(state.title), width), _paragraphs(state.summary, width, "")]
     blocks += [_part_text(part, width) for part in state.parts]
     blocks += [[progress.text(state.progress, width=width)]] if state.running and state.progress is not None else []
     blocks += [[_STOPPED]] if state.state == "stopped" else []
@@ -129,7 +133,7 @@ def text(state: SummaryState | Mapping[str, Any], *, width: int = 100) -> str:
 def _part_text(part: PartState, width: int) -> list[str]:
     head = " ".join(word for word in (oneline(part.when), oneline(part.title)) if word)
     places = [f"  [{c.number}] {oneline(c.label)}   {c.check[0]}" for c in part.citations]
-    return [f"▸ {head}", *_paragraphs(part.text, width, "  "), *places]
+    return [cut(f"▸ {head}", width), *_paragraphs(part.text, width, "  "), *(cut(line, width) for line in places)]
 
 
 def _paragraphs(text: str, width: int, indent: str) -> list[str]:

@@ -23,6 +23,14 @@ def test_a_missing_path_is_named_with_what_was_meant(write):
     assert str(top) in caught.value.hint
 
 
+def test_a_link_to_nothing_that_is_named_is_an_error(tmp_path):
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("link", "loop"):
+        with pytest.raises(SourceNotFoundError, match=r"is a link to nothing: '(nowhere|loop)'"):
+            read(tmp_path / name)
+
+
 def test_one_missing_path_among_others_is_an_error(write):
     with pytest.raises(SourceNotFoundError):
         read(write({"a.txt": "a\n"}), "/no/such/place")

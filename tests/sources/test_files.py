@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from longctx.errors import Stopped
@@ -142,6 +142,7 @@ rules = st.dictionaries(
 
 
 @given(trees, rules)
+@example({"c.x/a/b": "x\n"}, {".gitignore": "a\n!c.x"})
 @settings(max_examples=60, deadline=None)
 def test_a_walk_by_the_rules_finds_what_git_lists(tree, ignores):
     with tempfile.TemporaryDirectory() as folder:

@@ -106,10 +106,8 @@ def test_a_notebook_of_format_3_is_read():
 
 
 def test_lone_surrogates_in_its_json_do_not_come_out():
-    parsed = parse_notebook(
-        "nb.ipynb",
-        b'{"cells": [{"cell_type": "code", "source": "a\\ud800b\\u0000", "outputs": [{"output_type": "stream", "text": "\\udfff"}]}]}',
-    )
+    cell = b'{"cell_type": "code", "source": "a\\ud800b\\u0000", "outputs": [{"output_type": "stream", "text": "\\udfff"}]}'
+    parsed = parse_notebook("nb.ipynb", b'{"cells": [' + cell + b"]}")
     assert [segment.text for segment in parsed.segments] == ["a\ufffdb\ufffd", "Output of cell 1:\n\ufffd"]
 
 

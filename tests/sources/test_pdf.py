@@ -33,6 +33,10 @@ def _page(document, *texts, width=595, height=842, rotation=0, size=11):
     return page
 
 
+def _wider(pymupdf, box):
+    return pymupdf.Rect(box.x0 - 1, box.y0 - 1, box.x1 + 1, box.y1 + 1)
+
+
 def _read(write, document, name="a.pdf", **options):
     return read(write({name: document.tobytes(**options), "other.txt": "still read\n"}))
 
@@ -52,7 +56,7 @@ def test_every_segment_stands_where_its_box_says(write, document, pymupdf):
     for segment in segments:
         page = document[segment.origin.number - 1]
         box = pymupdf.Rect(segment.origin.box)
-        found = page.get_text(clip=box + (-1, -1, 1, 1))
+        found = page.get_text(clip=_wider(pymupdf, box))
         assert segment.text.split() == found.split()
         assert segment.origin.box == tuple(round(value, 1) for value in segment.origin.box)
         assert len(segment.text) <= PART
@@ -78,10 +82,10 @@ def test_more_pages_than_one_opening_sees_keep_their_numbers(write, document, mo
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_boxes_of_a_turned_page_are_as_a_reader_sees_it(document, pymupdf, rotation):
-    page = _page(document, ((40, 50), "first line"), ((40, 300), "second line"), width=300, height=400, rotation=rotation)
-    (box, text, _), *_rest = page_parts(page)
+    page = _page(document, ((40, 50), "first line"), ((40, 180), "second line"), width=300, height=400, rotation=rotation)
+    ((box, text, _),), _ = page_parts(page)
     assert text.split("\n") == ["first line", "second line"]
-    assert pymupdf.Rect(box) in page.rect + (-1, -1, 1, 1)
+    assert pymupdf.Rect(box) in _wider(pymupdf, page.rect)
     picture = page.get_pixmap(clip=box)
     outside = page.get_pixmap()
     dark = sum(sample < 128 for sample in picture.samples)
@@ -94,10 +98,9 @@ def test_text_that_stands_upright_on_a_turned_page_is_read_from_its_top(document
     page.set_rotation(rotation)
     for line in reversed(range(4)):
         place = pymupdf.Point(40, 60 + 60 * line) * page.derotation_matrix
-        page.insert_text(place, f"line {line} of some words", rotate=rotation)
-    assert [line for _, text, _ in page_parts(page)[0] for line in text.split("\n")] == [
-        f"line {line} of some words" for line in range(4)
-    ]
+        page.insert_text(place, f"line {line}" + " word" * (3 * line % 5), rotate=rotation)
+    lines = [line for _, text, _ in page_parts(page)[0] for line in text.split("\n")]
+    assert [line[:6] for line in lines] == [f"line {line}" for line in range(4)]
 
 
 def test_columns_are_read_one_after_the_other(document):
@@ -110,6 +113,7 @@ def test_columns_are_read_one_after_the_other(document):
     texts = " ".join(text for _, text, _ in page_parts(page)[0])
     order = [texts.index(word) for word in ("A title", "LEFT", "RIGHT", "A second", "FULL")]
     assert order == sorted(order)
+    assert not any("LEFT" in text and "RIGHT" in text for _, text, _ in page_parts(page)[0]), "a box would span both"
 
 
 def test_rows_of_a_table_stay_together():
@@ -167,7 +171,12 @@ def test_a_document_without_any_text_is_skipped(write, document, rows):
     assert (row.status, row.reason) == ("skipped", "no text on 2 pages (scanned?)")
 
 
-ZERO = b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\ntrailer<</Root 1 0 R/Size 3>>\n%%EOF\n"
+ZERO = b"""%PDF-1.4
+1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
+2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj
+trailer<</Root 1 0 R/Size 3>>
+%%EOF
+"""
 
 
 @pytest.mark.parametrize(
@@ -239,3 +248,17 @@ def test_mutated_documents_end_with_a_row_each(write, document, rows):
     manifest = rows(read(write({**files, "other.txt": "still read\n"})))
     assert set(manifest) == {*files, "other.txt"}
     assert manifest["other.txt"].status == "read"
+
+
+def test_a_footer_far_below_does_not_stretch_the_box_of_the_text_above(document):
+    page = _page(document, ((72, 100), "body"), ((72, 800), "footer"))
+    assert [text for _, text, _ in page_parts(page)[0]] == ["body", "footer"]
+
+
+def test_a_title_alone_is_no_segment(document):
+    page = _page(document, ((72, 72), "The Manual"), size=24)
+    page.insert_text((72, 105), "1 Accuracy", fontsize=16)
+    page.insert_textbox((72, 120, 520, 300), _prose(60))
+    ((_, text, heading),), _ = page_parts(page)
+    assert text.startswith("The Manual\n1 Accuracy\n")
+    assert heading == "1 Accuracy"

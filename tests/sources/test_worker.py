@@ -16,6 +16,7 @@ from longctx.errors import Stopped
 from longctx.jobs import Job
 from longctx.sources import process as process_module
 from longctx.sources import read
+from longctx.sources.pdf import parse_pdf
 from longctx.sources.process import ParserProcess
 
 #: The real worker, except that files of these names do to it what a broken library would.
@@ -23,6 +24,7 @@ TROUBLED = """
 import os, signal, sys, time
 from longctx.sources import pdf, worker
 real = pdf.pages
+with open(os.environ["WORKER_LOG"], "a") as log: log.write(f"{os.getpid()} ")
 def pages(file):
     name = os.path.basename(file)
     replies = real(file)
@@ -50,17 +52,21 @@ def page_of_text(pymupdf):
 
 
 @pytest.fixture
-def troubled(monkeypatch):
-    """Have every read use a worker that is in trouble with some files; gives the processes that were started."""
-    started = []
+def troubled(monkeypatch, tmp_path):
+    """Have every read use a worker that is in trouble with some files; tells the ids of the processes that were started."""
+    log = tmp_path / "started"
+    log.touch()
+    monkeypatch.setenv("WORKER_LOG", str(log))
+    monkeypatch.setattr(process_module, "COMMAND", (sys.executable, "-W", "ignore", "-c", TROUBLED))
+    return lambda: [int(line) for line in log.read_text().split()]
 
-    class Watched(subprocess.Popen):
-        def __init__(self, command, **options):
-            super().__init__([sys.executable, "-W", "ignore", "-c", TROUBLED], **options)
-            started.append(self)
 
-    monkeypatch.setattr(process_module.subprocess, "Popen", Watched)
-    return started
+def _ended(process_id):
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 @pytest.mark.parametrize(
@@ -75,16 +81,25 @@ def test_a_worker_that_dies_costs_its_own_file_only(write, rows, page_of_text, t
     manifest = rows(read(write({"a.pdf": page_of_text, name: page_of_text, "z.pdf": page_of_text, "z.txt": "z\n"})))
     assert (manifest[name].status, manifest[name].reason) == ("failed", reason)
     assert {manifest[other].status for other in ("a.pdf", "z.pdf", "z.txt")} == {"read"}
-    assert len(troubled) == 2
+    assert len(troubled()) == 2
 
 
-def test_a_worker_that_hangs_is_stopped_and_replaced(write, rows, page_of_text, troubled, monkeypatch):
-    monkeypatch.setattr(ParserProcess.__init__, "__kwdefaults__", {"silence": 5.0, "total": 60.0})
-    manifest = rows(read(write({"hang.pdf": page_of_text, "z.pdf": page_of_text})))
-    assert manifest["hang.pdf"].status == "failed"
-    assert manifest["hang.pdf"].reason.startswith("the PDF reader did not finish in time and was stopped (limits: 5 s")
-    assert manifest["z.pdf"].status == "read"
-    assert troubled[0].returncode == -signal.SIGKILL
+def test_a_worker_that_hangs_is_stopped_and_replaced(write, page_of_text, troubled):
+    top = write({"hang.pdf": page_of_text, "z.pdf": page_of_text})
+    with ParserProcess(silence=5, total=60) as parser:
+        parsed = parse_pdf("hang.pdf", parser.pages(str(top / "hang.pdf"), _go_on), ends_early=False)
+        assert parsed.status == "failed"
+        assert parsed.reason.startswith("the PDF reader did not finish in time and was stopped (limits: 5 s")
+        assert parse_pdf("z.pdf", parser.pages(str(top / "z.pdf"), _go_on), ends_early=False).status == "read"
+        assert _ended(troubled()[0])
+    assert len(troubled()) == 2
+
+
+def test_a_file_may_take_only_so_long_in_all(write, page_of_text, troubled):
+    top = write({"hang.pdf": page_of_text})
+    with ParserProcess(silence=600, total=3) as parser:
+        *_, last = parser.pages(str(top / "hang.pdf"), _go_on)
+    assert "3 s for a file" in last["error"]
 
 
 def test_what_libraries_print_does_not_garble_the_replies(write, rows, page_of_text, troubled, capfd):
@@ -94,13 +109,13 @@ def test_what_libraries_print_does_not_garble_the_replies(write, rows, page_of_t
 
 def test_one_worker_reads_all_files_and_ends_with_the_read(write, page_of_text, troubled):
     read(write({f"{number}.pdf": page_of_text for number in range(5)}))
-    (worker,) = troubled
-    assert worker.returncode is not None
+    (worker,) = troubled()
+    assert _ended(worker)
 
 
 def test_text_alone_starts_no_worker(write, troubled):
     read(write({"a.txt": "a\n"}))
-    assert troubled == []
+    assert troubled() == []
 
 
 def test_a_real_worker_killed_in_the_middle_of_a_file_is_replaced(write, pymupdf):
@@ -125,6 +140,7 @@ def test_a_worker_that_died_between_two_files_is_replaced(write, page_of_text):
     with ParserProcess() as parser:
         assert [*parser.pages(str(top / "a.pdf"), _go_on)][-1]["page"] == 1
         os.kill(parser.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, parser.pid, os.WEXITED | os.WNOWAIT)
         assert [*parser.pages(str(top / "a.pdf"), _go_on)][-1]["page"] == 1
 
 
@@ -133,14 +149,14 @@ def test_a_stop_is_heard_while_the_worker_is_silent(write, page_of_text, trouble
     job = Job(lambda job: read(top, job=job), title="read")
     thread = threading.Thread(target=job.run)
     thread.start()
-    while not troubled:
+    while not troubled():
         thread.join(0.05)
     job.cancel()
     thread.join(60)
     assert job.state == "stopped"
     with pytest.raises(Stopped):
         job.result()
-    assert troubled[0].returncode is not None
+    assert _ended(troubled()[0])
 
 
 def test_a_worker_that_does_not_start_is_an_error_of_the_file(write, page_of_text):
@@ -164,13 +180,9 @@ def test_the_worker_imports_no_torch_and_no_layout_model(write, page_of_text):
     )
     request = json.dumps({"pdf": str(top / "a.pdf"), "seconds": 60})
     home = str(Path(process_module.__file__).resolve().parents[2])
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program, str(top / "modules")],
-        input=request + "\n", text=True, capture_output=True, env={**os.environ, "PYTHONPATH": home}, check=True,
-    )  # fmt: skip
-    assert [set(json.loads(line)) for line in done.stdout.splitlines()] == [
-        {"pages", "repaired"},
-        {"page", "label", "parts"},
-        {"end"},
-    ]
+    command = [sys.executable, "-W", "ignore", "-c", program, str(top / "modules")]
+    environment = {**os.environ, "PYTHONPATH": home}
+    done = subprocess.run(command, input=request + "\n", text=True, capture_output=True, env=environment, check=True)
+    keys = [set(json.loads(line)) for line in done.stdout.splitlines()]
+    assert keys == [{"pages", "repaired"}, {"page", "label", "parts"}, {"end"}]
     assert not {"torch", "pymupdf.layout.pymupdf_util", "transformers"} & set((top / "modules").read_text().split())

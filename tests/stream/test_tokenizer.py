@@ -101,6 +101,7 @@ def as_read(text: str) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None)
 @given(text=texts())
 @example("<think>")
 @example("[UNK]")
@@ -121,6 +122,7 @@ def test_the_control_strings_are_tokens_in_a_template(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)
+@settings(deadline=None)
 @given(text=texts())
 def test_nothing_is_lost_on_the_way_to_tokens_and_back(kind: str, text: str) -> None:
     tokenizer = make(kind)
@@ -128,6 +130,7 @@ def test_nothing_is_lost_on_the_way_to_tokens_and_back(kind: str, text: str) -> 
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)
+@settings(deadline=None)
 @given(text=texts())
 def test_offsets_cover_the_text_in_order(kind: str, text: str) -> None:
     ids, places = make(kind).offsets(text)
@@ -140,6 +143,7 @@ def test_offsets_cover_the_text_in_order(kind: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None)
 @given(data=st.data())
 def test_streamed_text_is_the_decoded_text(kind: str, data: st.DataObject) -> None:
     tokenizer = make(kind)
@@ -186,7 +190,7 @@ def test_offsets_are_those_of_the_text_before_it_is_normalised() -> None:
 
 
 def test_a_long_unknown_word_is_no_deep_recursion() -> None:
-    assert make("word piece").encode_data("\u0416" * 100_000) == []
+    assert make("word piece").encode_data("\u0416" * 20_000) == []
 
 
 def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:
@@ -208,7 +212,3 @@ def test_a_folder_without_a_readable_tokenizer_is_named(tmp_path: Path, content:
         Tokenizer.from_folder(tmp_path)
     assert str(tmp_path) in caught.value.message
     assert caught.value.hint
-
-
-settings.register_profile("stream", deadline=None)
-settings.load_profile("stream")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import os
 import unicodedata
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longctx.errors import MissingPackageError, ModelDamagedError
-from longctx.stream import qwen, vocabulary
+from longctx.stream import Tokenizer, qwen, vocabulary
 
 #: From the model's own tokenizer: the ids are fixed by the weights.
 KNOWN = {"<|endoftext|>": 248044, "<|im_start|>": 248045, "<|im_end|>": 248046, "<|image_pad|>": 248056, "<think>": 248068}
@@ -104,6 +105,16 @@ def test_a_damaged_kept_conversion_is_made_again(small: Path) -> None:
 def test_a_cache_that_cannot_be_written_costs_only_time(small: Path) -> None:
     small.parent.write_text("a file where the folder should be", encoding="utf-8")
     assert vocabulary.qwen().encode_data("ab") == [2]
+
+
+def test_a_word_that_no_merge_builds_is_its_token_all_the_same() -> None:
+    ranks = b"".join(base64.b64encode(token) + b" %d\n" % rank for rank, token in enumerate([b"x", b"y", b"z", b"xyz"]))
+    assert Tokenizer.from_json(vocabulary.convert(ranks)).encode_data("xyz") == [3]
+
+
+def test_letters_are_composed_before_they_are_looked_up() -> None:
+    ranks = b"".join(base64.b64encode(bytes([byte])) + b" %d\n" % byte for byte in range(256))
+    assert Tokenizer.from_json(vocabulary.convert(ranks)).encode_data("e\u0301") == list("\u00e9".encode())
 
 
 def test_ranks_that_are_none_are_refused() -> None:

@@ -1,0 +1,1 @@
+"""Logs the water level of a harbour."""

@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longctx.errors import PlanError, UsageError
+from longctx.planner import Device, Figures, Geometry, notes, plan
+
+CONFIGS = Path(__file__).parent / "configs"
+SMOL = {
+    "model_type": "llama",
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "vocab_size": 49152,
+    "max_position_embeddings": 8192,
+    "rope_theta": 100000.0,
+    "tie_word_embeddings": True,
+}
+GEOMETRY = Geometry.from_config(SMOL, name="smol")
+CPU = Device("cpu", "CPU", 32 * 10**9, 30 * 10**9)
+GPU = Device("cuda", "GPU", 24 * 10**9, 24 * 10**9)
+
+
+def qwen(name: str) -> Geometry:
+    return Geometry.from_config(json.loads((CONFIGS / f"Qwen3.5-{name}" / "config.json").read_text()))
+
+
+def planned(geometry=GEOMETRY, tokens=6_000, device=CPU, **options) -> Figures:
+    sources = options.pop("source_tokens", [("a.py", tokens - tokens // 4), ("b.md", tokens // 4)])
+    return plan(geometry, model="m", source_tokens=sources, overhead_tokens=100, device=device, **options)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "factor", "window"),
+    [(6_000, 1, 8_192), (7_068, 1, 8_192), (7_069, 2, 16_384), (12_000, 2, 16_384), (20_000, 4, 32_768)],
+)
+def test_the_smallest_step_with_room_for_a_conversation_is_planned(tokens, factor, window):
+    figures = planned(tokens=tokens)
+    assert (figures.mode, figures.yarn_factor, figures.window, figures.fits) == ("whole", factor, window, True)
+    assert figures.prompt_tokens == tokens + 100
+    assert figures.prompt_tokens + figures.reserve <= figures.window
+    assert figures.left_out == ()
+
+
+def test_the_crossing_of_a_step_is_announced():
+    assert any("beyond the native window of 8,192: YaRN factor 2" in w for w in planned(tokens=12_000).warnings)
+    assert not any("YaRN" in w for w in planned(tokens=6_000).warnings)
+
+
+def test_a_corpus_past_the_maximum_is_chosen_per_question_in_the_native_window():
+    figures = planned(tokens=40_000)
+    assert (figures.mode, figures.fits, figures.window, figures.yarn_factor) == ("retrieval", True, 8_192, 1)
+    assert figures.prompt_tokens == 8_192 - 1_024
+    assert figures.segment_budget == figures.prompt_tokens - 100
+    assert [(entry.path, entry.tokens) for entry in figures.left_out] == [("a.py", 30_000), ("b.md", 10_000)]
+    assert "chosen per question" in figures.left_out[0].reason
+    assert any("reaches 32,768" in w for w in figures.warnings)
+
+
+def test_an_asked_window_above_the_native_one_is_used_for_retrieval_too():
+    figures = planned(tokens=100_000, window=32_768)
+    assert (figures.mode, figures.window, figures.yarn_factor) == ("retrieval", 32_768, 4)
+
+
+def test_memory_too_small_for_the_whole_corpus_leads_to_retrieval_with_a_smaller_window():
+    geometry = qwen("4B")
+    figures = planned(geometry, tokens=200_000, device=replace(CPU, memory_available=6 * 10**9))
+    assert (figures.mode, figures.fits) == ("retrieval", True)
+    assert 2_048 <= figures.window < 200_000
+    assert figures.memory.total <= figures.memory.available
+    assert any("it would need" in w for w in figures.warnings)
+
+
+def test_a_plan_that_does_not_fit_names_the_need_and_the_alternatives():
+    figures = planned(qwen("4B"), tokens=3_000, device=CPU, bits=16, memory=6 * 10**9)
+    assert not figures.fits
+    assert any(str(figures.memory.total) in w for w in figures.warnings)
+    assert any("bits=4 would fit" in w for w in figures.warnings)
+    assert any("smaller model" in w for w in figures.warnings)
+
+
+def test_an_asked_window_that_does_not_fit_names_one_that_does():
+    figures = planned(qwen("4B"), tokens=3_000, window=1_000_000, memory=16 * 10**9)
+    assert not figures.fits
+    (words,) = [w for w in figures.warnings if w.startswith("window=")]
+    shorter = int(words.removeprefix("window=").split()[0])
+    assert planned(qwen("4B"), tokens=3_000, window=shorter, memory=16 * 10**9).fits
+    assert not planned(qwen("4B"), tokens=3_000, window=shorter + 1, memory=16 * 10**9).fits
+
+
+def test_an_asked_window_is_planned_to_its_last_token():
+    figures = planned(tokens=3_000, window=8_000)
+    assert figures.planned_tokens == figures.window == 8_000
+    assert figures.memory.kv_cache == 8_000 * GEOMETRY.kv_bytes_per_token()
+
+
+def test_shopping_needs_no_corpus():
+    figures = plan(qwen("4B"), model="m", source_tokens=[], overhead_tokens=0, device=GPU, window=200_000)
+    assert (figures.window, figures.mode, figures.sources) == (200_000, "whole", ())
+
+
+def test_a_tight_memory_keeps_the_corpus_whole_and_says_how_little_is_left():
+    geometry = qwen("0.8B")
+    room = planned(geometry, tokens=20_000, reserve=3_000).memory.total
+    figures = planned(geometry, tokens=20_000, memory=room, chunk=512)
+    assert (figures.mode, figures.fits) == ("whole", True)
+    assert figures.reserve < 8_192
+    assert any("left for conversation" in w for w in figures.warnings)
+
+
+def test_the_prefill_step_shrinks_before_the_window_does():
+    geometry = qwen("4B")
+    roomy = planned(geometry, tokens=100_000)
+    tight = planned(geometry, tokens=100_000, memory=roomy.memory.total - 1)
+    assert roomy.chunk == 512
+    assert 64 <= tight.chunk < 512
+    assert tight.chunk % 64 == 0
+    assert (tight.mode, tight.reserve) == ("whole", 8_192)
+
+
+def test_small_models_stay_in_sixteen_bits_and_others_get_four():
+    assert planned().bits == planned(qwen("0.8B")).bits == 16
+    assert planned(qwen("2B")).bits == 4
+    assert planned(qwen("2B"), bits=8).bits == 8
+
+
+def test_disk_is_the_prompt_and_one_state():
+    geometry = qwen("0.8B")
+    figures = planned(geometry, tokens=5_000)
+    assert figures.disk == 5_100 * geometry.kv_bytes_per_token() + geometry.state_bytes()
+
+
+def test_a_model_that_already_scales_gets_no_factor():
+    geometry = Geometry.from_config({**SMOL, "rope_scaling": {"rope_type": "llama3", "factor": 8.0}})
+    figures = planned(geometry, tokens=12_000)
+    assert (figures.mode, figures.yarn_factor) == ("retrieval", 1)
+    assert any("llama3" in w for w in figures.warnings)
+
+
+def test_a_maximum_of_ones_own_replaces_the_table():
+    assert planned(tokens=12_000, max_window=10_000).mode == "retrieval"
+    assert planned(tokens=12_000, max_window=16_000).window == 16_000
+
+
+def test_experts_that_stay_large_are_named():
+    figures = planned(qwen("35B-A3B"), device=GPU)
+    assert not figures.fits
+    assert any("experts" in w for w in figures.warnings)
+
+
+@pytest.mark.parametrize(("found", "warned"), [((), True), (("fla",), True), (("fla", "causal_conv1d"), False)])
+def test_a_hybrid_on_cuda_without_its_kernels_gets_the_install_line(monkeypatch, found, warned):
+    monkeypatch.setattr(notes, "find_spec", lambda name: object() if name in found else None)
+    line = "pip install 'longctx-jupyter[cuda]'"
+    assert any(line in w for w in planned(qwen("4B"), device=GPU).warnings) is warned
+    assert not any(line in w for w in planned(GEOMETRY, device=GPU).warnings)
+    assert not any(line in w for w in planned(qwen("4B"), device=CPU).warnings)
+
+
+def test_figures_for_cuda_say_that_they_were_never_measured():
+    assert any("never measured" in w for w in planned(device=GPU).warnings)
+
+
+def test_what_the_device_has_to_say_is_passed_on():
+    assert "no native bf16" in planned(device=replace(GPU, bf16=False, warnings=("no native bf16",))).warnings
+    assert planned(device=replace(GPU, bf16=False)).dtype == "float16"
+    assert planned(dtype="float32").memory.weights == 2 * planned().memory.weights
+
+
+def test_an_unknown_architecture_is_marked_as_an_estimate():
+    geometry = Geometry.from_config({**SMOL, "model_type": "brand_new"})
+    assert any("brand_new" in w and "estimate" in w for w in planned(geometry).warnings)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"window": 0},
+        {"window": -5},
+        {"window": 32_769},
+        {"bits": 5},
+        {"bits": 0},
+        {"chunk": 0},
+        {"memory": 0},
+        {"reserve": -1},
+        {"max_window": 0},
+        {"max_window": 32_769},
+        {"dtype": "int3"},
+        {"source_tokens": [("a", -1)]},
+    ],
+)
+def test_values_out_of_range_are_refused_and_named(options):
+    ((name, value),) = options.items()
+    with pytest.raises(UsageError) as caught:
+        planned(**options)
+    assert (name in caught.value.message and str(value) in caught.value.message) or name == "source_tokens"
+
+
+def test_a_window_without_room_for_sources_is_refused():
+    with pytest.raises(PlanError, match="no room for sources"):
+        planned(tokens=5_000, window=120)
+
+
+def test_the_json_contract_is_kept():
+    for figures in (planned(), planned(tokens=90_000), planned(qwen("35B-A3B"), device=GPU)):
+        read = json.loads(json.dumps(figures.to_json()))
+        wanted = {"model", "fits", "window", "native_window", "yarn_factor", "prompt_tokens", "memory", "disk", "chunk"}
+        assert wanted | {"sources", "left_out", "warnings"} <= set(read)
+        assert {"weights", "kv_cache", "state", "activations", "total", "available", "basis"} <= set(read["memory"])
+        assert all(isinstance(read[key], int) for key in ("window", "native_window", "prompt_tokens", "disk", "chunk"))
+        assert all(set(row) == {"path", "tokens", "share"} for row in read["sources"])
+        assert all(set(row) == {"path", "tokens", "reason"} for row in read["left_out"])
+        assert sum(row["share"] for row in read["sources"]) == pytest.approx(1)
+
+
+def test_a_path_that_is_not_utf8_survives_json():
+    figures = planned(source_tokens=[("caf\udce9.py", 10)])
+    assert json.loads(json.dumps(figures.to_json()))["sources"][0]["path"] == "caf\udce9.py"
+
+
+@given(
+    st.sampled_from([GEOMETRY, qwen("0.8B"), qwen("9B")]),
+    st.lists(st.integers(0, 400_000), max_size=4),
+    st.integers(10**6, 60 * 10**9),
+    st.sampled_from([None, 500, 4_096, 30_000]),
+    st.sampled_from([None, 4, 16]),
+    st.sampled_from(["cpu", "cuda", "mps"]),
+)
+@settings(max_examples=200, deadline=None)
+def test_whatever_is_asked_a_plan_keeps_its_own_promises(geometry, tokens, memory, window, bits, kind):
+    sources = [(f"{i}.py", n) for i, n in enumerate(tokens)]
+    device = Device(kind, "x", memory, memory)
+    try:
+        figures = plan(geometry, model="m", source_tokens=sources, overhead_tokens=300, device=device, window=window, bits=bits)
+    except PlanError:
+        return  # a window of 500 has no room beside the frame; any other error fails the test
+    assert figures.fits == (figures.memory.total <= memory)
+    assert figures.prompt_tokens + figures.reserve <= figures.window <= figures.maximum_window or not figures.fits
+    assert figures.segment_budget == max(0, figures.prompt_tokens - 300)
+    assert figures.yarn_factor == 1 or figures.window > figures.native_window
+    if figures.mode == "retrieval":
+        assert sum(tokens) > figures.segment_budget
+        assert len(figures.left_out) == sum(n > 0 for n in tokens)
+    elif figures.fits:
+        assert figures.prompt_tokens == sum(tokens) + 300
+
+
+def test_a_plan_imports_no_torch():
+    code = (
+        "import sys, json; from longctx.planner import Device, Geometry, detect, plan;"
+        f"g = Geometry.from_config({SMOL!r});"
+        "plan(g, model='m', source_tokens=[('a', 5)], overhead_tokens=5, device=detect('cpu'));"
+        "print({'torch', 'numpy', 'transformers', 'tokenizers'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

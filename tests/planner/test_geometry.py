@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, DynamicCache
+
+from longctx.errors import ModelError, PlanError
+from longctx.planner import Geometry, memory
+
+CONFIGS = Path(__file__).parent / "configs"
+TOTALS = {
+    "Qwen3.5-0.8B": 852_985_920,
+    "Qwen3.5-2B": 2_213_241_664,
+    "Qwen3.5-4B": 4_539_265_536,
+    "Qwen3.5-9B": 9_409_813_744,
+    "Qwen3.5-35B-A3B": 35_107_181_936,
+}
+BASE = {
+    "hidden_size": 128,
+    "intermediate_size": 192,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 320,
+    "max_position_embeddings": 512,
+    "rope_theta": 10000.0,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+MOE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
+DELTA = {
+    "head_dim": 32,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 24,
+}
+QWEN_EYE = {
+    "depth": 2,
+    "hidden_size": 64,
+    "intermediate_size": 100,
+    "num_heads": 2,
+    "patch_size": 4,
+    "num_position_embeddings": 16,
+    "out_hidden_size": 128,
+}
+SIGLIP = {"model_type": "siglip_vision_model", "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 2}
+SIGLIP |= {"num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+
+
+def text(model_type: str, **changes) -> dict:
+    return {"model_type": model_type, **BASE, **changes}
+
+
+def seeing(model_type: str, text_type: str, vision: dict, **changes) -> dict:
+    tied = {"tie_word_embeddings": changes.pop("tie_word_embeddings", True)}
+    return {"model_type": model_type, "text_config": text(text_type, **changes), "vision_config": vision, **tied}
+
+
+TINY = {
+    "llama": text("llama"),
+    "llama, tied, biased": text("llama", tie_word_embeddings=True, attention_bias=True, mlp_bias=True),
+    "llama, own head_dim": text("llama", head_dim=64, tie_word_embeddings=False),
+    "mistral": text("mistral", sliding_window=None),
+    "smollm3": text("smollm3"),
+    "granite": text("granite"),
+    "phi3": text("phi3"),
+    "gemma": text("gemma", head_dim=48),
+    "gemma2": text("gemma2", head_dim=48),
+    "gemma3": text("gemma3_text", head_dim=48),
+    "olmo2": text("olmo2"),
+    "arcee": text("arcee"),
+    "qwen2": text("qwen2"),
+    "qwen3": text("qwen3", head_dim=48),
+    "qwen3, biased": text("qwen3", attention_bias=True),
+    "qwen3 moe": text("qwen3_moe", **MOE),
+    "qwen3 moe, some dense": text("qwen3_moe", **MOE, mlp_only_layers=[0], decoder_sparse_step=2),
+    "mixtral": text("mixtral", num_local_experts=4),
+    "qwen3.5 text": text("qwen3_5_text", **DELTA),
+    "qwen3.5 moe text": text("qwen3_5_moe_text", **DELTA, **MOE, shared_expert_intermediate_size=96),
+    "qwen3.5": seeing("qwen3_5", "qwen3_5_text", {"model_type": "qwen3_5_vision", **QWEN_EYE}, **DELTA),
+    "qwen3.5, untied": seeing(
+        "qwen3_5", "qwen3_5_text", {"model_type": "qwen3_5_vision", **QWEN_EYE}, tie_word_embeddings=False
+    ),
+    "qwen3.5 moe": seeing("qwen3_5_moe", "qwen3_5_moe_text", {"model_type": "qwen3_5_moe_vision", **QWEN_EYE}, **DELTA, **MOE),
+    "qwen3 vl": seeing("qwen3_vl", "qwen3_vl_text", {**QWEN_EYE, "deepstack_visual_indexes": [0]}),
+    "qwen3 vl moe": seeing("qwen3_vl_moe", "qwen3_vl_moe_text", {**QWEN_EYE, "deepstack_visual_indexes": [0, 1]}, **MOE),
+    "gemma3 with eyes": {**seeing("gemma3", "gemma3_text", {**SIGLIP, "vision_use_head": False}), "mm_tokens_per_image": 4},
+    "gemma3 with a head": {**seeing("gemma3", "gemma3_text", SIGLIP), "mm_tokens_per_image": 4},
+}
+
+
+def built(config: dict):
+    """The model that transformers makes of a config, on the meta device."""
+    kwargs = copy.deepcopy(config)
+    made = AutoConfig.for_model(kwargs.pop("model_type"), **kwargs)
+    kind = AutoModelForImageTextToText if "vision_config" in config else AutoModelForCausalLM
+    with torch.device("meta"):
+        return kind.from_config(made)
+
+
+@pytest.mark.parametrize("name", TOTALS)
+def test_counts_of_qwen35_equal_the_published_ones(name):
+    geometry = Geometry.from_config(json.loads((CONFIGS / name / "config.json").read_text()), name=name)
+    assert geometry.parameters.total == TOTALS[name]
+    assert geometry.known
+    assert geometry.native_window == 262_144
+
+
+@pytest.mark.parametrize("name", TOTALS)
+def test_bytes_at_the_longest_window_equal_the_measured_ones(name):
+    geometry = Geometry.from_config(json.loads((CONFIGS / name / "config.json").read_text()))
+    expected = {"0.8B": 11.6, "2B": 11.6, "4B": 30.8, "9B": 30.8, "35B-A3B": 19.3}[name.removeprefix("Qwen3.5-")]
+    assert memory.kv_cache(geometry, 1_010_000) / 2**30 == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_counts_equal_those_of_the_model_on_the_meta_device(name):
+    config = TINY[name]
+    model, geometry = built(config), Geometry.from_config(config)
+    parts = geometry.parameters
+    assert geometry.known
+    assert parts.total == sum(p.numel() for p in model.parameters())
+    assert parts.embeddings == model.get_input_embeddings().weight.numel()
+    by_part = {"vision": 0, "norms": 0, "linear_attention": 0, "attention": 0, "experts": 0}
+    for path, parameter in model.named_parameters():
+        words = path.split(".")
+        if {"visual", "vision_tower", "multi_modal_projector"} & set(words):
+            by_part["vision"] += parameter.numel()
+        elif "linear_attn" in words:
+            by_part["linear_attention"] += parameter.numel()
+        elif "self_attn" in words:
+            by_part["attention"] += parameter.numel()
+        elif "experts" in words:
+            by_part["experts"] += parameter.numel()
+        elif "norm" in words[-2]:
+            by_part["norms"] += parameter.numel()
+    assert {part: getattr(parts, part) for part in by_part} == by_part
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_the_matrices_that_bitsandbytes_takes_are_those_of_the_model(name):
+    config = TINY[name]
+    theirs = sum(
+        module.weight.numel()
+        for path, module in built(config).named_modules()
+        if isinstance(module, torch.nn.Linear)
+        and "lm_head" not in path
+        and not {"visual", "vision_tower"} & set(path.split("."))
+        and module.out_features % 32 == 0
+        and module.in_features % 64 == 0
+    )
+    assert sum(linear.numbers for linear in Geometry.from_config(config).quantized) == theirs
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_kinds_of_layers_are_those_that_the_cache_has(name):
+    config = TINY[name]
+    geometry = Geometry.from_config(config)
+    kinds = {"DynamicLayer": "full_attention", "DynamicSlidingWindowLayer": "sliding_attention"}
+    kinds["LinearAttentionLayer"] = "linear_attention"
+    layers = [kinds[type(layer).__name__] for layer in DynamicCache(config=built(config).config).layers]
+    assert list(geometry.layers) == layers
+
+
+@pytest.mark.parametrize("name", ["qwen3.5 text", "gemma3", "llama", "qwen3 moe"])
+def test_bytes_of_cache_and_state_are_those_that_the_model_really_holds(name):
+    config = {**TINY[name], "sliding_window": 8} if "gemma" in name else TINY[name]
+    kwargs = dict(config)
+    made = AutoConfig.for_model(kwargs.pop("model_type"), **kwargs)
+    model = AutoModelForCausalLM.from_config(made, dtype=torch.bfloat16).eval()
+    cache = DynamicCache(config=made)
+    with torch.inference_mode():
+        for part in torch.arange(3, 3 + 40).reshape(1, 40).split(20, dim=1):
+            model(input_ids=part, past_key_values=cache, use_cache=True)
+    tensors = [value for layer in cache.layers for value in vars(layer).values()]
+    tensors += [
+        t
+        for value in tensors
+        if isinstance(value, (list, dict))
+        for t in (value.values() if isinstance(value, dict) else value)
+    ]
+    held = sum(t.nbytes for t in tensors if isinstance(t, torch.Tensor) and t.ndim >= 3)
+    geometry = Geometry.from_config(config)
+    assert memory.kv_cache(geometry, 40) + geometry.state_bytes() == held
+
+
+def test_a_sparse_gemma_config_takes_the_defaults_of_its_class():
+    eye = {"model_type": "siglip_vision_model", "hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27}
+    eye |= {"num_attention_heads": 16, "image_size": 896, "patch_size": 14, "vision_use_head": False}
+    words = {"model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34}
+    words |= {"rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "sliding_window": 1024}
+    config = {"model_type": "gemma3", "mm_tokens_per_image": 256, "text_config": words, "vision_config": eye}
+    geometry = Geometry.from_config(config)
+    assert geometry.parameters.total == sum(p.numel() for p in built(config).parameters())
+    assert (geometry.native_window, geometry.sliding_window, geometry.rope.scaling) == (131_072, 1024, "linear")
+
+
+def test_an_unknown_architecture_is_estimated_and_says_so():
+    geometry = Geometry.from_config(text("brand_new", architectures=["BrandNewForCausalLM"]))
+    assert not geometry.known
+    assert geometry.parameters.total == Geometry.from_config(text("llama")).parameters.total
+
+
+def test_kinds_of_layers_that_are_not_known_make_the_geometry_an_estimate():
+    geometry = Geometry.from_config(text("llama", layer_types=["full_attention", "mamba", "mamba", "conv"]))
+    assert not geometry.known
+    assert geometry.layers == ("full_attention",) * 4
+
+
+@pytest.mark.parametrize(
+    "field", ["hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "intermediate_size"]
+)
+@pytest.mark.parametrize("value", [None, 0, -3, "768", 1.5, True, 10**12])
+def test_a_missing_or_nonsense_field_is_named_with_its_value(field, value):
+    with pytest.raises(PlanError) as caught:
+        Geometry.from_config(text("llama", **{field: value}), name="mine")
+    assert field in caught.value.message
+    assert "mine" in caught.value.message
+    assert value is None or repr(value) in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"max_position_embeddings": None}, "max_position_embeddings"),
+        ({"num_key_value_heads": 3}, "num_key_value_heads"),
+        ({"layer_types": ["full_attention"]}, "layer_types"),
+        ({"layer_types": 7}, "layer_types is 7"),
+        ({"tie_word_embeddings": "yes"}, "tie_word_embeddings is 'yes'"),
+        ({"rope_scaling": 4}, "rope_scaling"),
+        ({"text_config": []}, "text_config"),
+        ({"architectures": "Llama"}, "architectures"),
+    ],
+)
+def test_fields_that_contradict_each_other_are_named(changes, words):
+    with pytest.raises(PlanError, match=words):
+        Geometry.from_config(text("llama", **changes))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "bert", "architectures": ["BertForMaskedLM"]},
+        {"model_type": "bert"},
+        {"model_type": "siglip", "vision_config": {}},
+        {"model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": True},
+        text("qwen3", architectures=["Qwen3ForSequenceClassification"]),
+        text("qwen3", architectures=["Qwen3Model"]),
+    ],
+)
+def test_a_model_that_does_not_speak_is_refused(config):
+    with pytest.raises(ModelError, match="does not generate text"):
+        Geometry.from_config(config, name="mine")
+
+
+def test_an_empty_config_is_refused():
+    with pytest.raises(PlanError, match="hidden_size"):
+        Geometry.from_config({})

@@ -1,0 +1,156 @@
+"""The prefix store: nothing wrong is ever given back, and no bad disk ends the work."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longctx.prefixes import DTYPES, PrefixStore, RawTensor, names
+
+TOKENS = st.lists(st.integers(0, 300_000), min_size=1, max_size=60)
+SIZES = {"bfloat16": 2, "float16": 2, "float32": 4, "float64": 8, "int16": 2, "int32": 4, "int64": 8}
+
+
+def tensors(value: int = 7, dtype: str = "bfloat16") -> dict[str, RawTensor]:
+    return {"keys.0": RawTensor(dtype, (2, 3), bytes([value]) * 6 * SIZES.get(dtype, 1))}
+
+
+def chain(store: PrefixStore, count: int, value: int = 1) -> list[str]:
+    made = names(np.full(count * 4, value, dtype=np.int32), range(4, count * 4 + 1, 4), "f")
+    for i, name in enumerate(made):
+        assert store.put(name, parent=made[i - 1] if i else "", length=4 * (i + 1), tensors=tensors())
+    return made
+
+
+@given(TOKENS, TOKENS, st.text(max_size=4), st.text(max_size=4), st.data())
+def test_chains_agree_exactly_as_far_as_tokens_and_fingerprint_do(
+    a: list[int], b: list[int], f: str, g: str, data: st.DataObject
+) -> None:
+    step = data.draw(st.integers(1, 20))
+    one, two = (names(np.array(t, dtype=np.int32), [*range(step, len(t), step), len(t)], s) for t, s in ((a, f), (b, g)))
+    for i, (x, y) in enumerate(zip(one, two, strict=False)):
+        ends = min((i + 1) * step, len(a)), min((i + 1) * step, len(b))
+        assert (x == y) == (f == g and a[: ends[0]] == b[: ends[1]])
+
+
+@pytest.mark.parametrize("dtype", sorted(DTYPES))
+def test_a_block_comes_back_bit_for_bit(dtype: str, tmp_path: Path) -> None:
+    store = PrefixStore(tmp_path / "store")
+    given_ = tensors(200, dtype) | {"empty": RawTensor(dtype, (0, 3), b"")}
+    assert store.put("a" * 64, parent="p", length=9, tensors=given_, meta={"model": "m"})
+    block = PrefixStore(tmp_path / "store").get("a" * 64)
+    assert block is not None
+    assert (block.parent, block.length, block.meta) == ("p", 9, {"model": "m"})
+    assert {k: (t.dtype, t.shape, bytes(t.view)) for k, t in block.tensors.items()} == {
+        k: (t.dtype, t.shape, bytes(t.view)) for k, t in given_.items()
+    }
+
+
+def test_other_tools_can_read_a_block(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    PrefixStore(tmp_path).put("a" * 64, parent="", length=1, tensors=tensors(1, "int16"))
+    assert load_file(tmp_path / f"{'a' * 64}.safetensors")["keys.0"].tolist() == [[257] * 3] * 2
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_any_flipped_bit_is_found(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    store = PrefixStore(tmp_path_factory.mktemp("store"))
+    store.put("a" * 64, parent="p", length=9, tensors=tensors())
+    path = store.folder / f"{'a' * 64}.safetensors"
+    content = bytearray(path.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    assert store.get("a" * 64) is None
+    assert store.last_miss == "damaged"
+    assert not path.exists()
+    assert store.notes
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 100, b'{"not": "ours"}' * 20])
+def test_a_truncated_or_foreign_file_is_a_miss(content: bytes, tmp_path: Path) -> None:
+    store = PrefixStore(tmp_path)
+    (tmp_path / f"{'a' * 64}.safetensors").write_bytes(content)
+    assert store.get("a" * 64) is None
+    assert store.size() == 0
+
+
+def test_a_block_under_another_name_is_not_taken(tmp_path: Path) -> None:
+    store = PrefixStore(tmp_path)
+    store.put("a" * 64, parent="", length=1, tensors=tensors())
+    (tmp_path / f"{'a' * 64}.safetensors").rename(tmp_path / f"{'b' * 64}.safetensors")
+    assert store.get("b" * 64) is None
+
+
+def test_pruning_takes_the_least_used_and_never_breaks_a_chain(tmp_path: Path) -> None:
+    store = PrefixStore(tmp_path)
+    old, new = chain(store, 4, 1), chain(store, 3, 2)
+    for age, name in enumerate([*old, *new]):
+        os.utime(tmp_path / f"{name}.safetensors", (1000 + age, 1000 + age))
+    block = store.size() // 7
+    store.prune(block * 5)
+    left = {entry.name for entry in store.entries()}
+    assert left == {*old[:2], *new}
+    assert all(entry.parent in left | {""} for entry in store.entries())
+
+
+def test_blocks_in_use_are_not_pruned(tmp_path: Path) -> None:
+    store = PrefixStore(tmp_path)
+    made = chain(store, 3)
+    with store.using(made):
+        assert store.prune(0) == 0
+    assert store.prune(0) > 0
+    assert not store.entries()
+
+
+def test_the_cap_holds_while_writing(tmp_path: Path) -> None:
+    store = PrefixStore(tmp_path, cap=1000)
+    for value in range(1, 8):
+        chain(store, 1, value)
+    assert 0 < store.size() <= 1000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions are of another kind")
+def test_only_the_user_may_read_it(tmp_path: Path) -> None:
+    store = PrefixStore(tmp_path / "store")
+    chain(store, 1)
+    assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in store.folder.iterdir()} == {0o600}
+
+
+def test_a_folder_that_cannot_be_made_costs_a_note_only(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    store = PrefixStore(tmp_path / "file" / "store")
+    assert not store.put("a" * 64, parent="", length=1, tensors=tensors())
+    assert store.get("a" * 64) is None
+    assert store.entries() == []
+    assert store.notes
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    store = PrefixStore(tmp_path / "store")
+    monkeypatch.setattr(os, "fsync", full)
+    assert not store.put("a" * 64, parent="", length=1, tensors=tensors())
+    assert list(store.folder.iterdir()) == []
+    assert "No space left" in store.notes[0]
+
+
+def test_two_stores_on_one_folder_see_each_others_blocks(tmp_path: Path) -> None:
+    one, two = PrefixStore(tmp_path), PrefixStore(tmp_path)
+    made = chain(one, 3)
+    assert two.longest(made) == 3
+    one.remove(made[1])
+    assert two.longest(made) == 1
+    assert two.get(made[1]) is None
+    assert two.last_miss == "absent"

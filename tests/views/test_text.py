@@ -1,0 +1,331 @@
+"""What holds for the text of every view, and the helpers that lay it out."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longctx.jobs import Progress
+from longctx.views import answer, budget, citations, manifest, progress, timeline, units
+from longctx.views.answer import AnswerState
+from longctx.views.cells import bar, cells, cut, cut_path, wrap
+from longctx.views.citations import CitationState, SourceLine
+from longctx.views.progress import ProgressState
+from longctx.views.safe import escape, oneline, visible
+from longctx.views.timeline import PartState, SummaryState
+
+LONG = "a sentence of several words with 漢字 and " * 9 + "\x1b[31m\u202e" + "x" * 300
+LINES = [SourceLine(number, LONG, number == 50) for number in range(1, 99)]
+
+
+def texts(width: int) -> dict[str, str]:
+    """Every view as text, full of long words."""
+    cites = [CitationState(1, LONG, "line 1", LONG, False, "cited", LINES), CitationState(2, LONG, basis="matched")]
+    working = ProgressState(LONG, "running", Progress(LONG, 3, 9, "tokens", 2.0), 4.0, {"weights": 5}, {"weights": 9}, 9)
+    said = AnswerState(
+        LONG, LONG, LONG, "done", cites, [LONG], {"prompt_tokens": 5, "miss_reason": LONG}, [LONG], [LONG], None, LONG
+    )
+    plan = {
+        "model": LONG, "window": 9, "memory": {"weights": 5, "total": 5, "basis": LONG},
+        "sources": [{"path": LONG, "tokens": 5}], "left_out": [LONG], "warnings": [LONG],
+    }  # fmt: skip
+    row = {"path": LONG, "kind": "code", "status": "failed", "reason": LONG, "bytes": 5, "tokens": 5}
+    return {
+        "progress": progress.text(working, width=width),
+        "bars": progress.bars(working, width=width),
+        "failed": progress.text(ProgressState(LONG, "failed", error=f"{LONG}\n{LONG}"), width=width),
+        "plan": budget.text(plan, width=width),
+        "manifest": manifest.text([row, {**row, "status": "read", "reason": ""}], width=width),
+        "answer": answer.text(said, width=width),
+        "citation": citations.text(cites[0], width=width),
+        "summary": timeline.text(SummaryState(LONG, LONG, [PartState(LONG, LONG, cites)], "done", notes=[LONG]), width=width),
+    }
+
+
+@pytest.mark.parametrize("width", [40, 80, 100])
+@pytest.mark.parametrize("name", texts(80))
+def test_no_line_is_wider_than_it_may_be_and_none_steers_the_terminal(name: str, width: int) -> None:
+    text = texts(width)[name]
+    assert [line for line in text.split("\n") if cells(line) > width] == []
+    assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", text)
+
+
+@given(st.text(alphabet="ab 漢\u0301", max_size=60), st.integers(9, 30))
+def test_wrapped_lines_fit_and_lose_no_word(text: str, width: int) -> None:
+    lines = wrap(text, width, indent="  ", first="- ")
+    assert all(cells(line) <= width for line in lines)
+    assert "".join("".join(line[2:].split()) for line in lines) == "".join(text.split())
+
+
+@given(st.text(max_size=40), st.integers(0, 40))
+def test_cut_text_fits(text: str, width: int) -> None:
+    clean = oneline(text)
+    assert cells(cut(clean, width)) <= width
+    assert cells(cut_path(clean, width)) <= width
+    if cells(clean) <= width:
+        assert cut(clean, width) == clean
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(1, 40))
+def test_a_bar_is_as_wide_as_asked_and_shows_what_there_is(part: int, whole: int, width: int) -> None:
+    drawn = bar(part, whole, width)
+    assert len(drawn) == width
+    assert ("█" in drawn) == (part > 0 and whole > 0)
+
+
+@given(st.text())
+def test_safe_text_can_be_encoded_and_holds_nothing_that_acts(text: str) -> None:
+    for safe in (visible(text), escape(text), oneline(text)):
+        safe.encode("utf-8")
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", safe)
+    assert "<" not in escape(text)
+    assert '"' not in escape(text)
+
+
+@given(st.floats(0, 1e16))
+def test_sizes_never_show_a_thousand_of_a_unit(number: float) -> None:
+    figure = re.fullmatch(r"([\d,.]+) (B|kB|MB|GB|TB)", units.size(number))
+    assert figure is not None
+    assert figure[2] == "TB" or float(figure[1].replace(",", "")) < 1000
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "shown"), [(0, 0, "0 %"), (0, 9, "0 %"), (999_999, 10**6, "99 %"), (9, 9, "100 %"), (12, 10, "120 %")]
+)
+def test_a_share_is_complete_only_at_the_end(part: int, whole: int, shown: str) -> None:
+    assert units.percent(part, whole) == shown
+
+
+# -- progress ----------------------------------------------------------------------------------------------------------
+PREFILL = Progress("prefill", 1536, 3012, "tokens", 2.56)
+PLANNED = {"weights": 540_000_000, "kv_cache": 380_000_000, "activations": 190_000_000}
+HELD = {"weights": 538_000_000, "kv_cache": 170_000_000, "activations": 240_000_000}
+
+
+def test_progress_in_one_line_has_stage_share_speed_rest_and_memory() -> None:
+    state = ProgressState("load", "running", PREFILL, 14.0, PLANNED, HELD)
+    line = "prefill  1,536/3,012 tokens  51 %  600 tok/s  ETA 0:02  memory 0.9 of 1.1 GB planned"
+    assert progress.text(state) == line
+
+
+def test_a_progress_bar_says_its_values_to_screen_readers() -> None:
+    html = progress.html(ProgressState("load", "running", PREFILL))
+    assert 'role="progressbar" aria-label="prefill"' in html
+    assert 'aria-valuemin="0" aria-valuemax="3012" aria-valuenow="1536"' in html
+    assert 'aria-valuetext="1,536/3,012 tokens, 51 %, 600 tok/s, ETA 0:02"' in html
+
+
+def test_a_bar_without_a_total_claims_no_value() -> None:
+    html = progress.html(ProgressState("load", "running", Progress("load")))
+    assert 'role="progressbar"' in html
+    assert "aria-valuenow" not in html
+
+
+def test_a_component_beyond_its_plan_is_named() -> None:
+    html = progress.html(ProgressState("load", "running", PREFILL, 0, PLANNED, HELD))
+    assert re.findall(r'(\d+ of \d+ MB)<b class="bad"> over plan</b>', html) == ["240 of 190 MB"]
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_a_wish_to_stop_shows_before_it_is_fulfilled(state: str) -> None:
+    wished = ProgressState("load", state, PREFILL, stopping=True)  # type: ignore[arg-type]
+    assert "stopping" in progress.text(wished)
+    assert f'<span class="pill {state}">stopping</span>' in progress.html(wished)
+
+
+def test_the_final_states_say_what_happened() -> None:
+    done = ProgressState("load", "done", PREFILL, 18.2, PLANNED, HELD, 10**9, summary="3,012 tokens read")
+    assert progress.text(done) == "✓ load  3,012 tokens read  in 18 s\n  memory 0.9 of 1.1 GB planned  peak 1.0 GB"
+    failed = ProgressState("load", "failed", error="no such model: 'x'\n  name a folder")
+    assert progress.text(failed) == "✗ load  failed\n  no such model: 'x'\n  name a folder"
+    assert progress.text(ProgressState("load", "stopped")) == "■ load  stopped"
+
+
+# -- plan --------------------------------------------------------------------------------------------------------------
+def plan(**changes: object) -> dict[str, object]:
+    sources = [{"path": f"f{number}.py", "tokens": 100 * number} for number in range(43)]
+    memory = {
+        "weights": 2 * 10**9,
+        "kv_cache": 10**9,
+        "state": 0,
+        "total": 3 * 10**9,
+        "available": 4 * 10**9,
+        "basis": "computed",
+    }
+    base = {"model": "m", "fits": True, "window": 8192, "native_window": 8192, "yarn_factor": None, "prompt_tokens": 4096}
+    return {
+        **base,
+        "memory": memory,
+        "disk": 10**8,
+        "chunk": 512,
+        "sources": sources,
+        "left_out": [],
+        "warnings": [],
+        **changes,
+    }
+
+
+def test_a_plan_shows_its_window_memory_and_largest_sources() -> None:
+    lines = budget.text(plan()).split("\n")
+    assert lines[:4] == [
+        "plan      m · fits",
+        "window    8,192 tokens (the model's own 8,192, no YaRN)",
+        "prompt    4,096 tokens · 50 % of the window",
+        "memory    3.0 of 4.0 GB available (computed)",
+    ]
+    listed = [line for line in lines if re.search(r" f\d+\.py ", line)]
+    assert len(listed) == budget.MOST_SOURCES
+    assert listed[0].split()[:2] == ["f42.py", "4,200"]
+    assert "            and 31 more, 46,500 tokens" in lines
+
+
+def test_a_plan_that_does_not_fit_says_what_is_needed() -> None:
+    memory = {"weights": 9 * 10**9, "total": 9 * 10**9, "available": 10**9}
+    text = budget.text(plan(fits=False, memory=memory, yarn_factor=2.0, window=16384, warnings=["take less"]))
+    assert "m · does not fit" in text
+    assert "9.0 GB needed, 1.0 GB available" in text
+    assert "16,384 tokens (the model's own 8,192 × YaRN 2)" in text
+    assert "warning   take less" in text
+    assert 'class="limit"' in budget.html(plan(fits=False, memory=memory))
+    assert 'class="limit"' not in budget.html(plan())
+
+
+def test_a_plan_without_most_of_its_keys_still_shows() -> None:
+    assert budget.text({"model": "m"}).startswith("plan      m · fits\nwindow    not known")
+    assert "Plan for m" in budget.html({"model": "m"})
+
+
+def test_everything_left_out_is_named_or_counted() -> None:
+    text = budget.text(plan(left_out=[{"path": f"x{n}", "tokens": 5, "reason": "too large"} for n in range(15)]))
+    assert "left out  x0 · 5 tokens · too large" in text
+    assert "and 3 more" in text
+
+
+# -- manifest ----------------------------------------------------------------------------------------------------------
+def row(path: str, status: str = "read", reason: str = "", tokens: int | None = 10) -> dict[str, object]:
+    return {"path": path, "kind": "code", "status": status, "reason": reason, "bytes": 1000, "tokens": tokens}
+
+
+def test_a_manifest_counts_by_status_and_lists_what_is_not_plain() -> None:
+    rows = [row("a.py"), row("b.py", "failed", "no pages"), row("c", "skipped", "binary", None), row("d", "read", "as latin-1")]
+    text = manifest.text({"files": rows, "totals": {"counts": "exact"}})
+    assert text.startswith("2 read, 1 skipped, 1 failed · 2.0 kB · 20 tokens (exact)\n")
+    remarks = text.split("not read plainly\n")[1].split("\n")
+    assert [line.split()[:2] for line in remarks] == [["failed", "b.py"], ["skipped", "c"], ["read", "d"]]
+    assert manifest.text(rows) == text.replace(" (exact)", "")
+
+
+def test_many_paths_of_one_fate_are_one_row_that_counts_them() -> None:
+    rows = [row(f"{number}.bin", "skipped", "binary", None) for number in range(30)]
+    assert "  skipped  0.bin, 1.bin, 2.bin and 27 more  binary" in manifest.text(rows)
+
+
+def test_rows_beyond_the_cap_are_counted() -> None:
+    rows = [row(f"{number}.pdf", "failed", f"error {number}") for number in range(manifest.MOST_REMARKS + 7)]
+    assert manifest.text(rows).endswith("  and 7 more")
+    assert '<p class="soft">and 7 more</p>' in manifest.html(rows)
+
+
+def test_an_empty_manifest_says_so() -> None:
+    assert manifest.text([]).startswith("nothing was met")
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+SOURCE = [SourceLine(41, "total = self.total\n"), SourceLine(42, "total -= 1\n", True)]
+CITED = CitationState(1, "src/retry.py:41-42", "lines 41-42", "total -= 1", True, "cited", SOURCE)
+
+
+def test_an_answer_shows_its_citations_lines_checks_and_reuse() -> None:
+    usage = {"prompt_tokens": 3051, "reused_tokens": 3012, "reused_from": "disk", "seconds_to_first_token": 0.3}
+    state = AnswerState("Where?", "There [1]. Always.", "", "done", [CITED], ["Always."], usage)
+    assert answer.text(state).split("\n") == [
+        "Q  Where?",
+        "",
+        "There [1]. Always.",
+        "",
+        "⚠ 1 sentence has no source",
+        "",
+        "  ⚠ “Always.”",
+        "",
+        "[1] src/retry.py:41-42   ✓ quote checked",
+        "        41 │ total = self.total",
+        "  >     42 │ total -= 1",
+        "",
+        "3,012 of 3,051 tokens reused from disk · first token after 0.3 s",
+        "A checked quote proves that the words stand there, not that they support the claim.",
+    ]
+    html = answer.html(state)
+    assert '<span class="ln hit"><span class="no">42</span><mark>total -= 1</mark>\n</span>' in html
+    assert '<u class="unsupported">Always.</u>' in html
+
+
+def test_colour_changes_nothing_but_colour() -> None:
+    state = AnswerState("Where?", "There [1].", "", "stopped", [CITED], ["x"], {"prompt_tokens": 5}, error="no")
+    painted = answer.text(state, color=True)
+    assert "\x1b[" in painted
+    assert re.sub(r"\x1b\[\d+m", "", painted) == answer.text(state)
+
+
+@pytest.mark.parametrize(
+    ("citation", "words"),
+    [
+        (CitationState(1, "a:1", quote="q", verified=True), "✓ quote checked"),
+        (CitationState(1, "a:1", verified=True), "✓ place checked"),
+        (CitationState(1, "a:1", quote="q"), "⚠ quote not found there"),
+        (CitationState(1, "a:1"), "⚠ place not found"),
+        (CitationState(1, "a:1", verified=True, basis="matched"), "≈ matched by longctx, not cited by the model"),
+    ],
+)
+def test_what_was_checked_is_said(citation: CitationState, words: str) -> None:
+    assert words in citations.text(citation)
+    assert words in citations.html(citation)
+
+
+def test_a_quote_in_a_line_of_a_million_characters_is_found_and_the_line_cut() -> None:
+    line = SourceLine(1, "x" * 500_000 + "needle" + "y" * 500_000, True)
+    html = citations.html(CitationState(1, "a.min.js:1", quote="needle", verified=True, lines=[line]))
+    assert "x<mark>needle</mark>y" in html
+    assert len(html) < 20_000
+
+
+def test_a_stopped_answer_says_so_and_why_nothing_was_reused() -> None:
+    state = AnswerState("Q", "as far", "", "stopped", usage={"prompt_tokens": 9, "miss_reason": "the corpus has changed"})
+    assert "■ Stopped on request; the answer is as far as it came." in answer.text(state)
+    assert "0 of 9 tokens reused" in answer.text(state)
+    assert "Not reused: the corpus has changed" in answer.html(state)
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "word"), [("", "", "reading"), ("", "hm", "thinking"), ("so", "hm", "answering")]
+)
+def test_a_running_answer_says_what_it_is_at(text: str, reasoning: str, word: str) -> None:
+    html = answer.html(AnswerState("Q", text, reasoning, "running"))
+    assert f'<span class="pill running">{word}</span>' in html
+    assert ("▍" in html) == bool(text)
+
+
+def test_a_sentence_that_cannot_be_marked_is_told() -> None:
+    html = answer.html(AnswerState("Q", "Other words.", "", "done", unsupported=["Lost."]))
+    assert "⚠ no source: “Lost.”" in html
+
+
+def test_the_json_of_a_summary_shows_as_text() -> None:
+    place = {"path": "a.py", "first_line": 3, "last_line": 5, "page": None, "box": None, "start": None, "end": None}
+    page = {**place, "path": "b.pdf", "first_line": None, "last_line": None, "page": 2, "quote": "q", "verified": False}
+    clip = {**place, "path": "c.mp4", "first_line": None, "start": 5.0, "end": 65.0, "verified": True}
+    cites = [{**place, "quote": "q", "verified": True}, page, clip]
+    text = timeline.text({"summary": "All.", "parts": [{"title": "One", "text": "Part [1].", "citations": cites}], "usage": {}})
+    assert text.split("\n") == [
+        "Summary",
+        "",
+        "All.",
+        "",
+        "▸ One",
+        "  Part [1].",
+        "  [1] a.py:3-5   ✓ quote checked",
+        "  [2] b.pdf, page 2   ⚠ quote not found there",
+        "  [3] c.mp4 at 00:00:05-00:01:05   ✓ place checked",
+    ]
