@@ -6,7 +6,6 @@ what the work is. Watchers are called on the worker's thread and must be quick: 
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import sys
 import threading
@@ -79,7 +78,7 @@ class Job(Generic[T]):
         self._cancel = threading.Event()
         self._finished = threading.Event()
         self._watchers: list[Callable[[], None]] = []
-        self._lock = threading.RLock()  # the garbage collector may close a worker from inside its own lock
+        self._lock = threading.Lock()
         self._stage_began = time.monotonic()
 
     # -- called by the work ------------------------------------------------------------------------------------------
@@ -161,6 +160,8 @@ class Job(Generic[T]):
         return self._value  # type: ignore[return-value]
 
     def __await__(self) -> Generator[Any, None, T]:
+        import asyncio  # 50 ms that only a notebook that awaits has to pay
+
         while not self._finished.is_set():
             yield from asyncio.sleep(WAIT_STEP).__await__()
         return self.result()

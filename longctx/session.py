@@ -193,7 +193,7 @@ class Session:
             unsupported=found.unsupported,
             usage=speech.usage(len(prompt.ids), reuse),
             memory={"peak": memory.peak, "predicted_peak": self.plan.to_json()["memory"]["total"]},
-            notes=(*notes, *backend.notes),
+            notes=(*notes, *backend.take_notes()),
             ids=tuple(speech.answer_ids),
         )
 

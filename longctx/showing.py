@@ -198,6 +198,7 @@ def citation_state(citation: Citation, corpus: Corpus) -> CitationState:
         verified=citation.verified,
         basis=citation.basis,
         lines=source_lines(citation, corpus),
+        note=citation.note,
         page=origin.number if isinstance(origin, Page) else None,
         box=origin.box if isinstance(origin, Page) else None,
     )

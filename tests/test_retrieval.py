@@ -77,6 +77,11 @@ def test_neighbours_of_the_best_hit_are_kept_and_stay_within_their_source():
     assert Index(segments, ["a", "b", "b", "b"]).choose("timeout", 20, neighbours=2).ids == (2, 3, 4)
 
 
+def test_of_equal_hits_the_earlier_are_chosen():
+    segments = [(i, "timeout" if i % 2 else "other", 1) for i in range(1, 5000)]
+    assert choose("timeout", segments, budget=4, neighbours=0).ids == (1, 3, 5, 7)
+
+
 def test_a_hit_too_large_for_what_is_left_does_not_end_the_choice():
     segments = [(1, "timeout timeout timeout", 100), (2, "x", 1), (3, "x", 1), (4, "a timeout of the connection pool", 6)]
     assert choose("timeout", segments, budget=10, neighbours=0).ids == (4,)

@@ -98,9 +98,8 @@ class Memory:
 class Backend(Protocol):
     """An engine that holds one model and one conversation state at a time. All calls come from one thread."""
 
-    @property
-    def notes(self) -> list[str]:
-        """What went wrong without ending the work: a prefix that could not be kept."""
+    def take_notes(self) -> list[str]:
+        """What went wrong since the last call without ending the work: a prefix that could not be kept."""
 
     def load(self, job: Job[Any]) -> None:
         """Load the weights, reporting stage ``"load"``.

@@ -18,8 +18,6 @@ _CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\t\n\v\f\r\b\x1b"))
 _CONTROL_SHARE = 0.05
 #: Damaged UTF-8 is still UTF-8 when so many of its characters beyond ASCII are sound for one that is not.
 _SOUND_PER_DAMAGED = 10
-#: Encodings that everything, or nothing that is a text file today, would pass as.
-_NEVER = ["utf_7", "cp1006", "cp1125", "mac_latin2", "mac_iceland", "mac_turkish", "hp_roman8", "tis_620", "ptcp154", "kz1048"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def _damaged(data: bytes, whole: bool) -> Decoded | None:
 def _guessed(data: bytes, whole: bool) -> Decoded | None:
     from charset_normalizer import from_bytes
 
-    matches = list(from_bytes(data[: _line_end(data) or len(data)] if not whole else data, cp_exclusion=_NEVER))
+    matches = list(from_bytes(data if whole else data[: _line_end(data) or len(data)]))
     if not matches:
         return None
     # Many short texts fit several encodings equally well; then the one that most such files are in.

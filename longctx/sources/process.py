@@ -85,18 +85,15 @@ class ParserProcess:
             _close(pipe)
 
     def _ask(self, request: Mapping[str, Any]) -> bool:
-        """Send a request, to a new worker where the old one has died in the meantime; whether there is one to answer."""
-        line = json.dumps(request).encode("ascii") + b"\n"
-        for _ in range(2):
-            try:
-                stdin = self._started().stdin
-                assert stdin is not None
-                stdin.write(line)
-                stdin.flush()
-                return True
-            except OSError:
-                self.close()
-        return False
+        """Send a request; whether there is a worker to answer it."""
+        try:
+            stdin = self._started().stdin
+            assert stdin is not None
+            stdin.write(json.dumps(request).encode("ascii") + b"\n")
+            stdin.flush()
+        except OSError:
+            return False
+        return True
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:

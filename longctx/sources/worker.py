@@ -1,7 +1,7 @@
 """The process in which parsers run that may crash: ``python -m longctx.sources.worker``.
 
 One JSON object a line comes in, ``{"pdf": "/absolute/path.pdf", "seconds": 600}``; the replies of its parser go out, one a
-line, then ``{"end": true}``. Everything that libraries print is thrown away. It ends when its input does.
+line, then ``{"end": true}``. What libraries print is thrown away. It ends when its input does.
 """
 
 from __future__ import annotations
@@ -35,11 +35,9 @@ def main() -> None:
 
 
 def _own_channel() -> IO[str]:
-    """The way to the parent; what else is printed, by Python or by C, goes nowhere."""
+    """The way to the parent; what else is printed, by Python or by C, goes nowhere (stderr is the parent's to choose)."""
     channel = os.fdopen(os.dup(1), "w", encoding="ascii")
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return channel
 
 

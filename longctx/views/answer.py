@@ -85,6 +85,11 @@ class AnswerState:
     key: str = ""
 
     @property
+    def failure(self) -> str:
+        """What went wrong; a stop on request is no failure."""
+        return self.error if self.state == "failed" else ""
+
+    @property
     def running(self) -> bool:
         """Whether more may come."""
         return self.state in ("queued", "running")
@@ -160,7 +165,7 @@ def _body(state: AnswerState) -> str:
         parts.append(f'<div class="answer-text">{prose(state)}</div>')
     elif state.running and state.progress is not None:
         parts.append(progress_view.inside(state.progress))
-    parts += [error_note(state.error)] if state.error else []
+    parts += [error_note(state.failure)] if state.failure else []
     parts += [note(escape(words), css=css) for words, css in _remarks(state)]
     parts += [note(f"⚠ no source: “{escape(oneline(lost))}”", css="warn") for lost in _not_marked(state)]
     parts += [sources(state)]
@@ -223,7 +228,7 @@ def text(state: AnswerState, *, width: int = 100, color: bool = False) -> str:
     paint = _painter(color)
     blocks = [[paint("bold", line) for line in wrap(oneline(state.question), width, indent="   ", first="Q  ")]]
     blocks += [_prose_text(state, width, paint)]
-    blocks += [[paint("bad", line) for line in _wrapped(f"✗ {state.error}", width)]] if state.error else []
+    blocks += [[paint("bad", line) for line in _wrapped(f"✗ {state.failure}", width)]] if state.failure else []
     blocks += [[paint(css or "dim", line) for words, css in _remarks(state) for line in _wrapped(words, width)]]
     blocks += [[line for sentence in state.unsupported for line in _unsupported(sentence, width)]]
     blocks += [[_painted(cited.short_text(citation, width=width), citation, paint) for citation in state.citations]]

@@ -3,7 +3,8 @@
 Reads the JSON form of a plan and nothing else: ``model``, ``fits``, ``window``, ``native_window``, ``yarn_factor`` (None or 1
 for none), ``prompt_tokens``, ``memory`` (bytes of each component, ``total``, ``available``, ``basis``), ``disk``, ``chunk``,
 ``sources`` (each ``path`` and ``tokens``), ``left_out`` (paths, or objects with ``path``, ``tokens``, ``reason``) and
-``warnings``; ``mode`` and ``counts_basis`` where they are given. A key that is missing is not shown.
+``warnings``; ``mode``, ``counts_basis``, ``bits``, ``dtype`` and ``device`` where they are given. A key that is missing is not
+shown.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ Plan = Mapping[str, Any]
 #: Sources shown one by one; the others are summed up.
 MOST_SOURCES = 12
 MOST_LEFT_OUT = 12
+_MODES = {"whole": "read whole", "retrieval": "segments are chosen for each question"}
 _TOTALS = ("total", "available", "basis")
 
 
@@ -53,10 +55,16 @@ def _window(plan: Plan) -> str:
 
 def _prompt(plan: Plan) -> str:
     tokens, window = plan.get("prompt_tokens") or 0, plan.get("window") or 0
-    words = [units.plural(tokens, "token")]
+    basis = f" ({oneline(plan['counts_basis'])})" if plan.get("counts_basis") else ""
+    words = [units.plural(tokens, "token") + basis]
     words += [f"{units.percent(tokens, window)} of the window"] if window else []
-    words += [oneline(plan["mode"])] if plan.get("mode") else []
-    return " · ".join(words + ([f"counts {oneline(plan['counts_basis'])}"] if plan.get("counts_basis") else []))
+    return " · ".join(words + ([_MODES.get(plan["mode"], oneline(plan["mode"]))] if plan.get("mode") else []))
+
+
+def _engine(plan: Plan) -> str:
+    """How the model runs, where the plan tells."""
+    words = [units.plural(plan["bits"], "bit") if plan.get("bits") else "", plan.get("dtype") or "", plan.get("device") or ""]
+    return ", ".join(oneline(str(word)) for word in words if word)
 
 
 def _memory(plan: Plan) -> str:
@@ -92,6 +100,7 @@ def text(plan: Plan, *, width: int = 100) -> str:
     verdict = "fits" if plan.get("fits", True) else "does not fit"
     lines = [
         *_entry("plan", f"{oneline(str(plan.get('model', '')))} · {verdict}", width),
+        *(_entry("runs in", _engine(plan), width) if _engine(plan) else ()),
         *_entry("window", _window(plan), width),
         *_entry("prompt", _prompt(plan), width),
         *_entry("memory", _memory(plan), width),
@@ -145,7 +154,8 @@ def html(plan: Plan) -> str:
     """The plan as HTML that stands alone."""
     fits = plan.get("fits", True)
     word = "fits" if fits else "does not fit"
-    facts = [("Window", _window(plan)), ("Prompt", _prompt(plan))]
+    facts = [("Runs in", _engine(plan))] if _engine(plan) else []
+    facts += [("Window", _window(plan)), ("Prompt", _prompt(plan))]
     facts += [("Disk", f"{units.size(plan['disk'])} for the prefix")] if plan.get("disk") else []
     facts += [("Prefill", f"in steps of {units.plural(plan['chunk'], 'token')}")] if plan.get("chunk") else []
     rows = "".join(f"<dt>{name}</dt><dd>{escape(words)}</dd>" for name, words in facts)

@@ -67,6 +67,7 @@ class CitationState:
         lines: of the source, to show.
         page: of a document, counted from 1.
         box: on that page, in points from its top left corner.
+        note: what the user should know about it, said in place of the usual words.
     """
 
     number: int
@@ -78,10 +79,13 @@ class CitationState:
     lines: Sequence[SourceLine] = ()
     page: int | None = None
     box: Box | None = None
+    note: str = ""
 
     @property
     def check(self) -> tuple[str, str]:
         """What was found out about it, in words, and the colour of that."""
+        if self.note:
+            return (f"≈ {self.note}", "soft") if self.verified else (f"⚠ {self.note}", "warn")
         if self.basis == "matched":
             return "≈ matched by longctx, not cited by the model", "soft"
         if not self.verified:

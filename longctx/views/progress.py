@@ -63,6 +63,11 @@ class ProgressState:
         return "stopping" if self.stopping and self.state in ("queued", "running") else self.state
 
     @property
+    def failure(self) -> str:
+        """What went wrong; a stop on request is no failure, whatever was raised for it."""
+        return self.error if self.state == "failed" else ""
+
+    @property
     def components(self) -> tuple[str, ...]:
         """Every component that is planned or measured, those of the plan first."""
         return tuple(dict.fromkeys([*self.planned, *self.measured]))
@@ -89,7 +94,7 @@ def text(state: ProgressState, *, width: int = 100) -> str:
     else:
         lines = ["  ".join([f"{_DONE_WORDS[state.state]} {oneline(state.title)}", *_final_words(state)])]
         lines += [f"  {'  '.join(_final_memory(state))}"] if _final_memory(state) else []
-        lines += [f"  {oneline(line)}" for line in state.error.splitlines()[:2] if line.strip()]
+        lines += [f"  {oneline(line)}" for line in state.failure.splitlines()[:2] if line.strip()]
     return "\n".join(cut(line, width) for line in lines)
 
 
@@ -192,8 +197,8 @@ def _bar(now: Progress, spoken: str) -> str:
 
 
 def _ended(state: ProgressState) -> str:
-    if state.error:
-        return error_note(state.error, css="bad" if state.state == "failed" else "warn")
+    if state.failure:
+        return error_note(state.failure)
     took = units.seconds(state.elapsed) if state.elapsed else ""
     if state.state == "stopped":
         return f"<p>Stopped on request{f' after {took}' if took else ''}; what was finished is kept.</p>"

@@ -123,11 +123,11 @@ def path_html(path: str) -> str:
     return f"<bdi>{escape(path).replace('/', '/<wbr>')}</bdi>"
 
 
-def error_note(error: str, *, css: str = "bad") -> str:
+def error_note(error: str) -> str:
     """What went wrong, and below it what can be done about it."""
     first, _, rest = error.partition("\n")
     more = f'<br><span class="soft">{escape(rest.strip())}</span>' if rest.strip() else ""
-    return note(f"✗ {escape(first)}{more}", css=css)
+    return note(f"✗ {escape(first)}{more}", css="bad")
 
 
 def note(html: str, *, css: str = "") -> str:

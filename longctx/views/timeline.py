@@ -61,6 +61,11 @@ class SummaryState:
     error: str = ""
 
     @property
+    def failure(self) -> str:
+        """What went wrong; a stop on request is no failure."""
+        return self.error if self.state == "failed" else ""
+
+    @property
     def running(self) -> bool:
         """Whether more may come."""
         return self.state in ("queued", "running")
@@ -100,7 +105,7 @@ def html(state: SummaryState | Mapping[str, Any]) -> str:
     body += [f'<ol class="parts">{"".join(map(_part, state.parts))}</ol>'] if state.parts else []
     body += [progress.inside(state.progress)] if state.running and state.progress is not None else []
     body += [note(_STOPPED, css="warn")] if state.state == "stopped" else []
-    body += [error_note(state.error)] if state.error else []
+    body += [error_note(state.failure)] if state.failure else []
     body += [note(escape(remark)) for remark in state.notes]
     words = " · ".join(answer.usage_words(state.usage))
     body += [f'<div class="foot">{escape(words)}</div>'] if words else []
@@ -124,7 +129,7 @@ def text(state: SummaryState | Mapping[str, Any], *, width: int = 100) -> str:
     blocks += [_part_text(part, width) for part in state.parts]
     blocks += [[progress.text(state.progress, width=width)]] if state.running and state.progress is not None else []
     blocks += [[_STOPPED]] if state.state == "stopped" else []
-    blocks += [_paragraphs(f"✗ {state.error}", width, "")] if state.error else []
+    blocks += [_paragraphs(f"✗ {state.failure}", width, "")] if state.failure else []
     blocks += [[line for remark in state.notes for line in wrap(visible(remark), width)]]
     blocks += [[" · ".join(answer.usage_words(state.usage))]] if state.usage else []
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)

@@ -1,4 +1,4 @@
-"""Finding a model: folders that are damaged, hubs that do not answer, and the embedded default that must be the file we know."""
+"""Finding a model: damaged folders, hubs that do not answer, and an embedded default that must be the file we know."""
 
 from __future__ import annotations
 

@@ -50,6 +50,8 @@ def test_the_smallest_step_with_room_for_a_conversation_is_planned(tokens, facto
     assert figures.prompt_tokens == tokens + 100
     assert figures.prompt_tokens + figures.reserve <= figures.window
     assert figures.left_out == ()
+    assert figures.planned_tokens == figures.prompt_tokens + figures.reserve
+    assert figures.memory.kv_cache == figures.planned_tokens * GEOMETRY.kv_bytes_per_token()
 
 
 def test_the_crossing_of_a_step_is_announced():

@@ -101,10 +101,16 @@ def test_the_total_never_falls_with_more_tokens_or_a_larger_step(geometry, kind,
 
 
 def test_the_mask_is_counted_once_the_prompt_is_longer_than_a_step():
-    geometry = Geometry.from_config(SMOL)
-    first = memory.activations(geometry, BF16, "cpu", tokens=512, chunk=512)
-    second = memory.activations(geometry, BF16, "cpu", tokens=8192, chunk=512)
-    assert second - first > 3 * 512 * 8192
+    geometry = Geometry.from_config({**SMOL, "num_key_value_heads": 9})
+    shorter, longer = (memory.activations(geometry, BF16, "cpu", tokens=n, chunk=512) for n in (16_384, 32_768))
+    assert longer - shorter == (1 + 2) * 512 * 16_384
+
+
+def test_keys_and_values_repeated_to_every_query_head_are_counted():
+    few, many = (Geometry.from_config({**SMOL, "num_key_value_heads": n}) for n in (3, 9))
+    cpu, mps = (memory.activations(few, BF16, kind, tokens=32_768, chunk=64) for kind in ("cpu", "mps"))
+    assert cpu - mps == 2 * 32_768 * 576 * 2
+    assert memory.activations(many, BF16, "cpu", tokens=32_768, chunk=64) < cpu
 
 
 def test_the_total_is_the_sum_of_what_is_shown():

@@ -52,7 +52,10 @@ def test_slicing_a_file_by_an_origin_gives_the_segment(parts, name, tail):
     assert reached == len(lines)
 
 
-@given(st.lists(st.integers(0, 5000), min_size=1, max_size=8), st.sampled_from(["\n", "\r\n", ""]))
+@given(
+    st.lists(st.integers(0, 5000) | st.sampled_from([MAX_CHARS, 2 * MAX_CHARS]), min_size=1, max_size=8),
+    st.sampled_from(["\n", "\r\n", ""]),
+)
 @settings(max_examples=60, deadline=None)
 def test_a_line_too_long_is_spread_over_pieces_with_its_number(lengths, end):
     lines = [f"{'x' * length}{end or chr(10)}" for length in lengths]

@@ -144,6 +144,13 @@ def test_a_worker_that_died_between_two_files_is_replaced(write, page_of_text):
         assert [*parser.pages(str(top / "a.pdf"), _go_on)][-1]["page"] == 1
 
 
+def test_an_interrupt_at_the_keyboard_is_not_the_worker_s_to_hear(write, page_of_text):
+    top = write({"a.pdf": page_of_text})
+    with ParserProcess() as parser:
+        list(parser.pages(str(top / "a.pdf"), _go_on))
+        assert os.getpgid(parser.pid) != os.getpgrp()
+
+
 def test_a_stop_is_heard_while_the_worker_is_silent(write, page_of_text, troubled):
     top = write({"hang.pdf": page_of_text})
     job = Job(lambda job: read(top, job=job), title="read")

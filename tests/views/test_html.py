@@ -50,6 +50,7 @@ def views(word: str) -> dict[str, str]:
         "answer thinking": answer.html(AnswerState(word, "", word, "running", progress=working)),
         "answer waiting": answer.html(AnswerState(word, state="queued", progress=ProgressState(word))),
         "answer failed": answer.html(AnswerState(word, state="failed", error=f"{word}\n  {word}")),
+        "summary failed": timeline.html(SummaryState(word, state="failed", error=word)),
         "citation": citations.html(quoted),
         "summary": timeline.html(
             SummaryState(word, said, [PartState(word, said, cites, word)], "running", usage, [word], working, word)

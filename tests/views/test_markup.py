@@ -7,7 +7,7 @@ import time
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longctx.views.markup import markdown
@@ -113,6 +113,7 @@ PIECES = [
 DOCUMENTS = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
 
 
+@settings(deadline=None)
 @given(DOCUMENTS, st.data())
 def test_whatever_a_model_writes_is_well_formed_and_no_word_is_lost(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))
@@ -122,11 +123,11 @@ def test_whatever_a_model_writes_is_well_formed_and_no_word_is_lost(text: str, d
         assert (shown.count("a"), shown.count("b")) == (text.count("a"), text.count("b"))
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["**" * 4000, "`a" * 4000, "*a " * 4000, "> " * 4000, "- " * 3000, "[1" * 4000, "|" * 8000 + "\n|-|", "a|b\n" * 2000],
-)
-def test_no_text_takes_long(text: str) -> None:
-    began = time.process_time()
-    markdown(text, reference=link, marked=["a"])
-    assert time.process_time() - began < 20
+@pytest.mark.parametrize("piece", ["**", "`a", "``", "*a ", "**a ", "> ", "- ", "[1", "|", "a|b\n|-|\n", "- a\n\n", "\t"])
+def test_no_text_takes_more_than_the_square_of_its_length(piece: str) -> None:
+    def cost(times: int) -> float:
+        began = time.process_time()
+        markdown(piece * times, reference=link, marked=["a"])
+        return time.process_time() - began
+
+    assert cost(2000) < 100 * (min(cost(500) for _ in range(3)) + 0.002)

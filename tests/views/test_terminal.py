@@ -106,6 +106,9 @@ def test_a_view_is_rewritten_in_place_and_its_end_is_printed_once(screen: Screen
     live = Fake("one\nsecond line")
     shown = terminal.present(live, screen)
     until(lambda: screen.lines == ["one", "second line", ""])
+    seen = len(screen.pictures)
+    time.sleep(3 * terminal.TERMINAL_STEP)
+    assert len(screen.pictures) == seen  # nothing new, nothing written
     live.say("two")
     until(lambda: screen.lines == ["two", ""])
     live.end("final\n  and more")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longctx.jobs import Progress
@@ -26,7 +26,7 @@ def texts(width: int) -> dict[str, str]:
     cites = [CitationState(1, LONG, "line 1", LONG, False, "cited", LINES), CitationState(2, LONG, basis="matched")]
     working = ProgressState(LONG, "running", Progress(LONG, 3, 9, "tokens", 2.0), 4.0, {"weights": 5}, {"weights": 9}, 9)
     said = AnswerState(
-        LONG, LONG, LONG, "done", cites, [LONG], {"prompt_tokens": 5, "miss_reason": LONG}, [LONG], [LONG], None, LONG
+        LONG, LONG, LONG, "failed", cites, [LONG], {"prompt_tokens": 5, "miss_reason": LONG}, [LONG], [LONG], None, LONG
     )
     plan = {
         "model": LONG, "window": 9, "memory": {"weights": 5, "total": 5, "basis": LONG},
@@ -53,6 +53,7 @@ def test_no_line_is_wider_than_it_may_be_and_none_steers_the_terminal(name: str,
     assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", text)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab 漢\u0301", max_size=60), st.integers(9, 30))
 def test_wrapped_lines_fit_and_lose_no_word(text: str, width: int) -> None:
     lines = wrap(text, width, indent="  ", first="- ")
@@ -60,6 +61,7 @@ def test_wrapped_lines_fit_and_lose_no_word(text: str, width: int) -> None:
     assert "".join("".join(line[2:].split()) for line in lines) == "".join(text.split())
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40), st.integers(0, 40))
 def test_cut_text_fits(text: str, width: int) -> None:
     clean = oneline(text)
@@ -69,6 +71,7 @@ def test_cut_text_fits(text: str, width: int) -> None:
         assert cut(clean, width) == clean
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(1, 40))
 def test_a_bar_is_as_wide_as_asked_and_shows_what_there_is(part: int, whole: int, width: int) -> None:
     drawn = bar(part, whole, width)
@@ -76,6 +79,7 @@ def test_a_bar_is_as_wide_as_asked_and_shows_what_there_is(part: int, whole: int
     assert ("█" in drawn) == (part > 0 and whole > 0)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_safe_text_can_be_encoded_and_holds_nothing_that_acts(text: str) -> None:
     for safe in (visible(text), escape(text), oneline(text)):
@@ -85,6 +89,7 @@ def test_safe_text_can_be_encoded_and_holds_nothing_that_acts(text: str) -> None
     assert '"' not in escape(text)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1e16))
 def test_sizes_never_show_a_thousand_of_a_unit(number: float) -> None:
     figure = re.fullmatch(r"([\d,.]+) (B|kB|MB|GB|TB)", units.size(number))
@@ -141,7 +146,7 @@ def test_the_final_states_say_what_happened() -> None:
     assert progress.text(done) == "✓ load  3,012 tokens read  in 18 s\n  memory 0.9 of 1.1 GB planned  peak 1.0 GB"
     failed = ProgressState("load", "failed", error="no such model: 'x'\n  name a folder")
     assert progress.text(failed) == "✗ load  failed\n  no such model: 'x'\n  name a folder"
-    assert progress.text(ProgressState("load", "stopped")) == "■ load  stopped"
+    assert progress.text(ProgressState("load", "stopped", error="load: stopped")) == "■ load  stopped"
 
 
 # -- plan --------------------------------------------------------------------------------------------------------------
@@ -191,6 +196,12 @@ def test_a_plan_that_does_not_fit_says_what_is_needed() -> None:
     assert "warning   take less" in text
     assert 'class="limit"' in budget.html(plan(fits=False, memory=memory))
     assert 'class="limit"' not in budget.html(plan())
+
+
+def test_a_plan_says_how_the_model_runs_and_reads() -> None:
+    text = budget.text(plan(bits=4, dtype="bfloat16", device="cuda", mode="retrieval", counts_basis="estimated"))
+    assert "runs in   4 bits, bfloat16, cuda\n" in text
+    assert "prompt    4,096 tokens (estimated) · 50 % of the window · segments are chosen for each question\n" in text
 
 
 def test_a_plan_without_most_of_its_keys_still_shows() -> None:
@@ -258,12 +269,13 @@ def test_an_answer_shows_its_citations_lines_checks_and_reuse() -> None:
         "A checked quote proves that the words stand there, not that they support the claim.",
     ]
     html = answer.html(state)
+    assert "▍" not in html
     assert '<span class="ln hit"><span class="no">42</span><mark>total -= 1</mark>\n</span>' in html
     assert '<u class="unsupported">Always.</u>' in html
 
 
 def test_colour_changes_nothing_but_colour() -> None:
-    state = AnswerState("Where?", "There [1].", "", "stopped", [CITED], ["x"], {"prompt_tokens": 5}, error="no")
+    state = AnswerState("Where?", "There [1].", "", "failed", [CITED], ["x"], {"prompt_tokens": 5}, error="no")
     painted = answer.text(state, color=True)
     assert "\x1b[" in painted
     assert re.sub(r"\x1b\[\d+m", "", painted) == answer.text(state)

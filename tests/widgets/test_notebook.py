@@ -198,7 +198,7 @@ class Kernel:
         self.said: list[Any] = []
 
     def send(self, code: str) -> str:
-        identity: str = self.client.execute(code)
+        identity: str = self.client.execute(code, stop_on_error=False)  # else what is sent soon after an error is dropped
         return identity
 
     def hear(self, wanted: Callable[[Any], bool], seconds: float = 20) -> Any:

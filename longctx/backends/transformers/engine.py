@@ -52,8 +52,8 @@ class TransformersBackend:
         state, ids = self._ready, list(ids)
         state.reserve(len(ids))
         head = min(marks, default=0)
-        reuse = self._reuse(state, ids, head)
-        with self.meter, torch.inference_mode():
+        with self.meter, torch.inference_mode(), self.stored.holding(ids[:head], self.spec.chunk):
+            reuse = self._reuse(state, ids, head)
             for stop in self._stops(state.length, len(ids), marks):
                 job.check()
                 self._forward(ids[state.length : stop])
@@ -95,10 +95,9 @@ class TransformersBackend:
         if self.spec.device == "cuda":
             torch.cuda.empty_cache()
 
-    @property
-    def notes(self) -> list[str]:
-        """What went wrong with the prefix store."""
-        return self.stored.notes
+    def take_notes(self) -> list[str]:
+        """What went wrong with the prefix store since the last call."""
+        return self.stored.take_notes()
 
     # -- the parts ---------------------------------------------------------------------------------------------------
     @property

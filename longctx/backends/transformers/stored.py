@@ -6,6 +6,9 @@ of the corpus carries it, and a hybrid model can go on from those only.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +31,33 @@ class StoredPrefix:
         self.fingerprint = ""
         self.miss_reason = ""
 
-    @property
-    def notes(self) -> list[str]:
-        """What went wrong with the store since it was opened, for the user."""
-        return list(self.store.notes) if self.store is not None else []
+    def take_notes(self) -> list[str]:
+        """What went wrong with the store since the last call, for the user."""
+        if self.store is None:
+            return []
+        notes = list(self.store.notes)
+        self.store.notes.clear()
+        return notes
+
+    @contextmanager
+    def holding(self, head: list[int], chunk: int) -> Iterator[None]:
+        """Keep the blocks of a head from being pruned while they are read and written."""
+        if self.store is None or not head:
+            yield
+            return
+        with self.store.using(self._chain(head, chunk)):
+            yield
+
+    def _chain(self, ids: list[int], chunk: int) -> list[str]:
+        return names(np.asarray(ids, dtype=np.int32), _bounds(len(ids), chunk), self.fingerprint)
 
     def write(self, state: State, head: int, chunk: int) -> None:
         """Write the block that ends where the state stands, if it ends a chunk or the head. Never raises for a bad disk."""
         if self.store is None or not state.storable or not (state.length % chunk == 0 or state.length == head):
             return
-        bounds = _bounds(state.length, chunk)
-        chain = names(np.asarray(state.ids, dtype=np.int32), bounds, self.fingerprint)
-        if self.store.has(chain[-1]):
+        bounds, chain = _bounds(state.length, chunk), self._chain(state.ids, chunk)
+        completes = state.length == head and bool(state.recurrent)  # a longer head may have left this block without its state
+        if self.store.has(chain[-1]) and not completes:
             return
         parent, start = (chain[-2], bounds[-2]) if len(chain) > 1 else ("", 0)
         tensors = _kv(state, start, state.length)
@@ -56,9 +74,7 @@ class StoredPrefix:
         if self.store is None or not state.storable:
             return state.length
         bounds = _bounds(len(head), chunk)
-        chain = names(np.asarray(head, dtype=np.int32), bounds, self.fingerprint)
-        with self.store.using(chain):
-            blocks = self._blocks(chain, bounds, state)
+        blocks = self._blocks(self._chain(head, chunk), bounds, state)
         if not blocks or bounds[len(blocks) - 1] <= state.length:
             return state.length
         length = bounds[len(blocks) - 1]
@@ -138,5 +154,9 @@ def _raw(tensor: torch.Tensor) -> RawTensor:
 
 
 def _tensor(raw: RawTensor) -> torch.Tensor:
-    data = torch.frombuffer(bytearray(raw.data), dtype=torch.uint8)
+    """A tensor on the bytes that were read; it is copied into the state, never written to."""
+    array = np.frombuffer(raw.data, dtype=np.uint8)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        data = torch.from_numpy(array)
     return data.view(getattr(torch, raw.dtype)).reshape(raw.shape)
