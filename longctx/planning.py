@@ -42,7 +42,6 @@ class Plan:
         stream: the corpus as tokens that lead back to their origins.
         device: where it will run.
         bits: per weight.
-        dtype: of what is not quantised; None lets the backend choose by device.
         rope_parameters: what YaRN needs, or None where none is needed.
         store: whether the prefix is kept on disk.
     """
@@ -54,7 +53,6 @@ class Plan:
     stream: TokenStream
     device: Device
     bits: int
-    dtype: str | None
     rope_parameters: Mapping[str, Any] | None
     store: bool
 
@@ -88,7 +86,7 @@ class Plan:
             device=self.device.kind,
             chunk=self.figures.chunk,
             cache_folder=cache,
-            dtype=self.dtype,
+            dtype=self.figures.dtype,
             rope_parameters=self.rope_parameters,
             prefix_folder=cache / "prefixes" if self.store else None,
             prompt_version=prompts.VERSION,
@@ -195,7 +193,6 @@ def plan(
         stream=stream,
         device=here,
         bits=figures.bits,
-        dtype=dtype,
         rope_parameters=planner.rope_parameters(files.config, figures.yarn_factor),
         store=store,
     )
@@ -235,7 +232,7 @@ def _prepare_embedded(folder: Path, job: Job[Any] | None) -> None:
     try:
         if job is not None:
             job.report("convert it (about half a minute, once)", unit="bytes")
-        convert(gguf, folder, job)
+        convert(gguf, folder, job, models.EMBEDDED_GENERATION)
     finally:
         gguf.unlink(missing_ok=True)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -156,8 +156,10 @@ class Session:
         prompt, dropped = assemble_fitting(self.plan, stream, answer.question, history, thinking)
         notes = [f"the turn {told.question!r} no longer fits and was left out" for told in dropped]
         outcome = self._speak(job, prompt, sampling, answer.say, prompt.segments)
+        places = outcome.citations or self._showable(citations.nearest(answer.question, self.corpus.segments, prompt.segments))
         left_out = tuple(self._left_out(prompt.segments))
-        return replace(outcome, left_out=left_out, notes=(*notes, *filter(None, [chosen]), *outcome.notes))
+        notes += [chosen] if chosen else []
+        return replace(outcome, citations=places, left_out=left_out, notes=(*notes, *outcome.notes))
 
     def _speak(self, job: Job[Any], prompt: Prompt, sampling: Sampling, say: Any, citable: frozenset[int]) -> Outcome:
         """Read a prompt, have the model speak, and check what it said."""
@@ -189,13 +191,16 @@ class Session:
             text=found.text,
             reasoning=said[True].strip(),
             stopped=stopped,
-            citations=tuple(replace(citation, shower=self._show) for citation in found.citations),
+            citations=self._showable(found.citations),
             unsupported=found.unsupported,
             usage=speech.usage(len(prompt.ids), reuse),
             memory={"peak": memory.peak, "predicted_peak": self.plan.to_json()["memory"]["total"]},
             notes=(*notes, *backend.take_notes()),
             ids=tuple(speech.answer_ids),
         )
+
+    def _showable(self, found: Iterable[citations.Citation]) -> tuple[citations.Citation, ...]:
+        return tuple(replace(citation, shower=self._show) for citation in found)
 
     def _segments_for(self, question: str) -> tuple[TokenStream, str]:
         """The whole stream, or the segments that matter for a question where not all fit; and a note that says so."""

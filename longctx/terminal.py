@@ -48,9 +48,9 @@ def follow(answer: Answer, corpus: Corpus, *, quiet: bool = False) -> bool:
 
 
 def _what_it_rests_on(live: showing.AnswerLive) -> str:
-    """The answer's view without the question; and without the words where those on the screen have the same marks."""
+    """The answer's view without the question; and without the words, unless marks of the model's were renumbered in them."""
     state = live.state()
-    same = state.text == live.partial().strip()
+    same = all(citation.basis == "matched" for citation in state.citations)
     return answer_view.text(replace(state, text="") if same else state).partition("\n\n")[2]
 
 

@@ -28,7 +28,10 @@ def run_notebook(path: Path, folder: Path) -> Any:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_and_its_saved_outputs_are_final(path: Path, embedded_model: Path) -> None:
+def test_a_notebook_runs_and_its_saved_outputs_are_final(
+    path: Path, embedded_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = run_notebook(path, ROOT / "notebooks")
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]

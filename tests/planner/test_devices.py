@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from longctx.errors import UsageError
 from longctx.planner import devices
-from longctx.planner.devices import detect, parse_memory
+from longctx.planner.devices import Device, detect, parse_memory
 
 
 @pytest.mark.parametrize(
@@ -144,10 +144,14 @@ def test_a_device_that_is_not_there_is_refused_with_its_name(machine):
         detect("tpu")
 
 
-def test_the_cpu_has_the_memory_that_is_free_and_bf16():
+def test_the_cpu_has_the_memory_that_is_free():
     device = detect("cpu")
     assert 0 < device.memory_available <= device.memory_total <= psutil.virtual_memory().total
-    assert device.dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(("bf16", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_a_cpu_without_bf16_instructions_is_not_made_to_emulate_them(bf16, dtype):
+    assert Device("cpu", "CPU", 8, 8, bf16).dtype == dtype
 
 
 @pytest.mark.parametrize(

@@ -5,24 +5,28 @@ A process of its own, so that the tens of seconds can be stopped and their memor
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from longctx.errors import ModelDamagedError
 from longctx.jobs import WAIT_STEP, Job
 
 
-def convert(gguf: Path, target: Path, job: Job[object] | None = None) -> Path:
+def convert(gguf: Path, target: Path, job: Job[object] | None = None, generation: Mapping[str, Any] | None = None) -> Path:
     """Convert a GGUF file to a model folder with bf16 safetensors.
 
     Args:
         gguf: the file.
         target: the folder to make; complete or not there at all.
         job: is asked for a stop while the other process works.
+        generation: values for the generation config, which GGUF files do not carry.
 
     Raises:
         ModelDamagedError: the file cannot be converted.
@@ -32,11 +36,17 @@ def convert(gguf: Path, target: Path, job: Job[object] | None = None) -> Path:
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".converting-"))
     try:
         _run([sys.executable, "-m", __name__, str(gguf), str(temporary)], job)
+        _merge(temporary / "generation_config.json", generation or {})
         if not target.is_dir():
             temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
+
+
+def _merge(file: Path, values: Mapping[str, Any]) -> None:
+    config = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**config, **values}, indent=2), encoding="utf-8")
 
 
 def _run(command: list[str], job: Job[object] | None) -> None:

@@ -60,13 +60,13 @@ def load(spec: LoadSpec, job: Job[Any]) -> Loaded:
 
 
 def choose_dtype(spec: LoadSpec) -> torch.dtype:
-    """bf16 where it is native, else fp16; on a CPU bf16, unless the spec names one."""
+    """What the spec names; else, on CUDA, bf16 where it is native and fp16 where not, fp16 on MPS, float32 on a CPU."""
     if spec.dtype is not None:
         return getattr(torch, spec.dtype)  # type: ignore[no-any-return]
     if spec.device == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if native else torch.float16
-    return torch.float16 if spec.device == "mps" else torch.bfloat16
+    return torch.float16 if spec.device == "mps" else torch.float32
 
 
 def fingerprint(spec: LoadSpec, dtype: torch.dtype) -> str:
