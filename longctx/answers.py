@@ -23,7 +23,8 @@ class Usage:
         reused_from: ``"memory"``, ``"disk"`` or ``"none"``.
         miss_reason: why not all of the head was reused; empty where it was.
         new_tokens: tokens of the answer, reasoning included.
-        seconds_to_first_token: from the start of the work to the first token.
+        seconds_to_first_token: from the start of the work to the first token; a session's first answer accounts for the
+            reading of the corpus while it was loaded.
         decode_tokens_per_s: after the first token.
     """
 

@@ -6,6 +6,7 @@ All work of a session runs on its engine's one thread, in the order in which it 
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -53,6 +54,7 @@ class Session:
         self._release = weakref.finalize(self, engines.release, self._engine)
         self._index: retrieval.Index | None = None
         self._last: Job[Any]
+        self._read: tuple[Reuse, float] | None = None  # of the corpus, while loading; the first answer accounts for it
         self.loading: Job[None] = Job(self._load, title=f"load {plan.model}")
         self._submit(self.loading)
 
@@ -132,7 +134,9 @@ class Session:
         self._engine.backend.load(job)
         if self.plan.whole:
             prompt = assemble(self.plan, self.plan.stream, "")
-            self._engine.backend.prefill(prompt.ids[: prompt.head], job, marks=prompt.marks[:1])
+            began = time.monotonic()
+            reuse = self._engine.backend.prefill(prompt.ids[: prompt.head], job, marks=prompt.marks[:1])
+            self._read = (reuse, time.monotonic() - began)
 
     def _ask(self, question: str, history: Sequence[Exchange], sampling: Sampling, thinking: bool | None, show: bool) -> Answer:
         _check(question, sampling)
@@ -176,6 +180,9 @@ class Session:
         reuse, stopped = Reuse(), False
         try:
             reuse = backend.prefill(prompt.ids, job, marks=prompt.marks)
+            if self._read is not None:
+                (reuse, seconds), self._read = self._read, None
+                speech.began -= seconds
             for token in backend.decode(replace(sampling, max_tokens=room), self._stop_ids, job):
                 tell(*speech.push(token))
                 job.report("answer", speech.count, room, memory=backend.memory())

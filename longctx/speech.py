@@ -37,7 +37,7 @@ class Speech:
         self._streamer = streamer
         self._opens, self._closes = added.get(THINK), added.get(END_OF_THINK)
         self._thinking = thinking
-        self._began = time.monotonic()
+        self.began = time.monotonic()
         self._first = self._last = 0.0
 
     def push(self, token: int) -> tuple[str, bool]:
@@ -58,7 +58,7 @@ class Speech:
         return self._streamer.finish(), self._thinking
 
     def usage(self, prompt_tokens: int, reuse: Reuse) -> Usage:
-        """What it cost; times count from the creation of this object."""
+        """What it cost; times count from :attr:`began`, the creation of this object unless it was set."""
         spoken = self._last - self._first
         return Usage(
             prompt_tokens=prompt_tokens,
@@ -66,6 +66,6 @@ class Speech:
             reused_from=reuse.source,
             miss_reason=reuse.miss_reason,
             new_tokens=self.count,
-            seconds_to_first_token=self._first - self._began if self.count else 0.0,
+            seconds_to_first_token=self._first - self.began if self.count else 0.0,
             decode_tokens_per_s=(self.count - 1) / spoken if spoken > 0 else 0.0,
         )

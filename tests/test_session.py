@@ -71,7 +71,8 @@ def test_an_answer_without_a_source_still_says_where_to_look(plan: lc.Plan) -> N
 def test_the_second_question_reuses_the_head_and_says_so(plan: lc.Plan) -> None:
     with scripted(plan, "one", "two") as session:
         first, second = session.ask("First?").usage, session.ask("Second?").usage
-    assert first.reused_from == second.reused_from == "memory"
+    assert (first.reused_from, first.reused_tokens, first.miss_reason) == ("none", 0, "first question")
+    assert (second.reused_from, second.miss_reason) == ("memory", "")
     assert second.prompt_tokens - second.reused_tokens < 60 < second.reused_tokens
 
 
@@ -259,7 +260,15 @@ def test_a_new_session_restores_the_head_from_disk(
 
     first, second = ask(), ask()
     assert first.text == second.text
+    assert (first.usage.reused_from, second.usage.reused_from) == ("none", "disk")
     assert second.usage.reused_tokens > 60
+    assert second.usage.miss_reason == ""
+
+
+def test_the_first_answer_accounts_for_the_reading_of_the_corpus(plan: lc.Plan) -> None:
+    with scripted(plan, "one", "two", delay=0.2) as session:
+        first, second = session.ask("First?").usage, session.ask("Second?").usage
+    assert first.seconds_to_first_token > second.seconds_to_first_token + 0.15
 
 
 def test_an_error_while_loading_reaches_the_user_and_frees_the_engine(plan: lc.Plan) -> None:

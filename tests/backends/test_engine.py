@@ -85,6 +85,26 @@ def test_a_prefix_restored_from_disk_has_the_logits_of_a_fresh_prefill(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("prefix_folder", [None, "prefixes"])
+def test_a_head_that_was_read_is_not_read_again_for_its_own_sake(
+    kind: str, prefix_folder: str | None, tiny_models: Callable[[str], Path], tmp_path: Path
+) -> None:
+    head = tokens(200)
+    folder = None if prefix_folder is None else tmp_path / prefix_folder
+    engine = backend(tiny_models(kind), tmp_path, prefix_folder=folder)
+    engine.prefill(head, job(), marks=(200,))
+    logits = engine.logits
+    engine.prefill([*head, 5, 6], job(), marks=(200,))
+    if folder is not None:
+        engine = backend(tiny_models(kind), tmp_path, prefix_folder=folder)
+    reuse = engine.prefill(head, job(), marks=(200,))
+    assert (reuse.tokens, reuse.source, reuse.miss_reason) == (200, "disk" if folder else "memory", "")
+    assert torch.equal(engine.logits, logits)
+    engine.prefill([*head, 5, 7], job(), marks=(200,))
+    assert (engine.logits - reference(engine, [*head, 5, 7])).abs().max() < TOLERANCE
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_edited_head_is_read_again_from_the_edit_and_says_so(
     kind: str, tiny_models: Callable[[str], Path], tmp_path: Path
 ) -> None:

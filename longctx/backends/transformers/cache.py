@@ -96,6 +96,7 @@ class State:
         self.fresh = {i: copy.deepcopy(layer) for i, layer in enumerate(self.cache.layers) if not _grows(layer)}
         self.ids: list[int] = []
         self.snapshots: list[Snapshot] = []
+        self.logits: dict[int, torch.Tensor] = {}
 
     @property
     def length(self) -> int:
@@ -127,8 +128,10 @@ class State:
         for layer in self.growing.values():
             layer.wanted = max(tokens, layer.length)
 
-    def keep(self) -> None:
-        """Take a snapshot here."""
+    def keep(self, logits: torch.Tensor | None) -> None:
+        """Take a snapshot here, with the logits of the last token, so that coming back needs no token to be read again."""
+        if logits is not None:
+            self.logits[self.length] = logits
         if self.croppable or any(s.length == self.length for s in self.snapshots):
             return
         layers = {i: copy.deepcopy(self.cache.layers[i]) for i in self.fresh}
@@ -155,6 +158,7 @@ class State:
             layer.crop_to(length)
         del self.ids[length:]
         self.snapshots = [s for s in self.snapshots if s.length <= length]
+        self.logits = {n: logits for n, logits in self.logits.items() if n <= length}
 
     def bytes(self) -> dict[str, int]:
         """Bytes held, by component: K/V buffers, and state with its snapshots."""

@@ -58,7 +58,7 @@ class TransformersBackend:
                 job.check()
                 self._forward(ids[state.length : stop])
                 if stop in marks:
-                    state.keep()
+                    state.keep(self._logits)
                 if stop <= head:
                     self.stored.write(state, head, self.spec.chunk)
                 job.report("prefill", stop, len(ids), reused=reuse.tokens, memory=self.memory())
@@ -123,19 +123,26 @@ class TransformersBackend:
         self._state = self._logits = None
 
     def _reuse(self, state: State, ids: list[int], head: int) -> Reuse:
-        """Keep what memory or disk has of these ids; at least the last token is read again, for its logits."""
+        """Keep what memory or disk has of these ids, all of them only where the logits of the last one were kept too."""
         common = _common(state.ids, ids)
         reason = _miss(state, common, len(ids))
-        reached = state.rewind(min(common, len(ids) - 1))
+        reached = self._rewind(state, ids, common)
         source = "memory" if reached else "none"
-        if reached < head and (length := self.stored.read(state, ids[:head], self.spec.chunk)) > reached:
-            reached, source = state.rewind(min(length, len(ids) - 1)), "disk"
+        if reached < min(head, len(ids) - 1) and (length := self.stored.read(state, ids[:head], self.spec.chunk)) > reached:
+            reached, source = self._rewind(state, ids, length), "disk"
         if reached < head and self.stored.miss_reason and source != "memory":
             reason = self.stored.miss_reason
-        return Reuse(reached, source, "" if reached >= head > 0 else reason)
+        self._logits = state.logits.get(reached)
+        return Reuse(reached, source, "" if reached >= min(head, len(ids) - 1) > 0 else reason)
+
+    def _rewind(self, state: State, ids: list[int], common: int) -> int:
+        whole = common >= len(ids) and len(ids) in state.logits
+        return state.rewind(common if whole else min(common, len(ids) - 1))
 
     def _stops(self, start: int, end: int, marks: Sequence[int]) -> list[int]:
         """Chunk ends: multiples of the chunk, so that a restored state continues on the same boundaries, and the marks."""
+        if start >= end:
+            return []
         chunk = self.spec.chunk
         multiples = range((start // chunk + 1) * chunk, end, chunk)
         return sorted({*multiples, *(m for m in marks if start < m < end), end})

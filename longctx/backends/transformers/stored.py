@@ -63,6 +63,8 @@ class StoredPrefix:
         tensors = _kv(state, start, state.length)
         if state.length == head:
             tensors |= _recurrent(state)
+            if (logits := state.logits.get(head)) is not None:
+                tensors["logits"] = _raw(logits)
         self.store.put(chain[-1], parent=parent, length=state.length, tensors=tensors, meta={"fingerprint": self.fingerprint})
 
     def read(self, state: State, head: list[int], chunk: int) -> int:
@@ -137,6 +139,7 @@ def _fill(state: State, ids: list[int], blocks: list[Block]) -> None:
         tensors = {key: _tensor(raw).to(device) for key, raw in block.tensors.items()}
         for i, layer in state.growing.items():
             layer.update(tensors[f"keys.{i}"], tensors[f"values.{i}"])
+    logits = tensors.pop("logits", None)
     for key, tensor in tensors.items():
         kind, layer_number, index = (*key.split("."), "0")[:3]
         if kind == "conv":
@@ -144,7 +147,7 @@ def _fill(state: State, ids: list[int], blocks: list[Block]) -> None:
         elif kind == "recurrent":
             state.cache.layers[int(layer_number)].update_recurrent_state(tensor, int(index))
     state.ids[:] = ids
-    state.keep()
+    state.keep(None if logits is None else logits.clone())  # the bytes that were read need not live on for it
 
 
 def _raw(tensor: torch.Tensor) -> RawTensor:
