@@ -189,7 +189,7 @@ def test_running_a_cell_again_loads_no_weights_twice(plan: lc.Plan) -> None:
         session = lc.load(plan, backend=make)
         _ = session.ask("Again?").text
     gc.collect()
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
     assert len(engines._engines) == 1
     session.close()
     gc.collect()
