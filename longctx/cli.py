@@ -11,8 +11,6 @@ from typing import Any
 from longctx.errors import LongctxError, Stopped, UsageError
 
 DONE, FAILED, WRONG_USE, STOPPED = 0, 1, 2, 130
-#: Seconds that a stopped answer is given to end cleanly.
-PATIENCE = 30.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

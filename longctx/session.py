@@ -27,8 +27,8 @@ from longctx.speech import Speech
 from longctx.stream import TokenStream
 from longctx.summaries import Summary, parts_of, summarize
 
-#: Control strings that end a turn in the families we know, besides those that a model's own configs name.
 MATCHED = "the model named no segment; longctx matched its sentences to the sources"
+#: Control strings that end a turn in the families we know, besides those that a model's own configs name.
 TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|endoftext|>")
 
 
@@ -291,7 +291,8 @@ def load(plan: Plan, *, backend: Make | None = None, show: bool = True) -> Sessi
 
 
 def ask(question: str, *paths: str | os.PathLike[str], model: str | None = None, **options: Any) -> Answer:
-    """Read, plan, load and ask in one line; the weights stay loaded for the next question, until :func:`longctx.free`.
+    """Read, plan, load and ask in one line; the weights stay loaded while the answer lives, or until
+    :func:`longctx.free`.
 
     Args:
         question: the question.
