@@ -9,7 +9,7 @@ from longctx import prompts
 from longctx.errors import UsageError
 from longctx.planning import Plan
 from longctx.speech import END_OF_THINK, THINK
-from longctx.stream import TokenStream
+from longctx.stream import Sight, TokenStream
 
 #: Least room for an answer; a question that leaves less is refused.
 LEAST_ANSWER = 16
@@ -34,6 +34,7 @@ class Prompt:
         marks: lengths at which the state is worth keeping, the head's first.
         thinking: whether the model speaks inside a reasoning block at first.
         segments: ids of the segments that it holds.
+        visuals: what there is to look at in it; None where there is nothing.
     """
 
     ids: list[int]
@@ -41,6 +42,7 @@ class Prompt:
     marks: tuple[int, ...]
     thinking: bool
     segments: frozenset[int]
+    visuals: Sight | None = None
 
 
 def assemble(
@@ -64,13 +66,16 @@ def assemble(
     pieces = prompts.render(plan.files.template, plan.files.special, turns, thinking=thinking)
     ids: list[int] = []
     ends: dict[str, int] = {}
+    visuals = None
     for piece in pieces:
+        if piece.role == "corpus":
+            visuals = _visuals(plan, stream, len(ids))
         ids += _encode(plan, piece, stream, history)
         ends[piece.role] = len(ids)
     _, opened, after = pieces[-1].text.rpartition(THINK)
     segments = frozenset(span.segment for span in stream.spans if span.segment is not None)
     inside = bool(opened) and END_OF_THINK not in after
-    return Prompt(ids, ends["corpus"], (ends["corpus"], ends["question"]), inside, segments)
+    return Prompt(ids, ends["corpus"], (ends["corpus"], ends["question"]), inside, segments, visuals)
 
 
 def assemble_fitting(
@@ -89,6 +94,14 @@ def assemble_fitting(
         f"the prompt takes {len(prompt.ids):,} tokens and the window has {plan.window:,}",
         hint="ask a shorter question, or plan a larger window",
     )
+
+
+def _visuals(plan: Plan, stream: TokenStream, start: int) -> Sight | None:
+    """What there is to look at, where the corpus begins at a token of the prompt."""
+    if plan.vision is None or not stream.looks:
+        return None
+    paths = [span.path for span in stream.spans if span.look is not None]
+    return Sight([(start + index, look) for index, look in stream.looks], plan.vision, paths)
 
 
 def _encode(plan: Plan, piece: prompts.Piece, stream: TokenStream, history: Sequence[Exchange]) -> list[int]:

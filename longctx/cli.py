@@ -61,8 +61,10 @@ def ask(options: argparse.Namespace) -> int:
     stopped = False
     answers = []
     with _session(options) as session:
-        for question in options.question:
+        for number, question in enumerate(options.question, start=1):
             answer = session.ask(question, show=False, **_sampling(options))
+            if len(options.question) > 1 and not options.json:
+                print(_printable(f"[{number}] {question}\n"), flush=True)
             stopped = terminal.follow(answer, session.corpus, quiet=options.json)
             answers.append(answer.to_json())
             if stopped:
@@ -107,13 +109,15 @@ def demo(options: argparse.Namespace) -> int:
 def _read(options: argparse.Namespace) -> Any:
     from longctx import sources
 
-    return sources.read(*options.paths, include=options.include, exclude=options.exclude)
+    chosen = {"engine": options.engine, "pages_as_pictures": options.pages_as_pictures}
+    return sources.read(*options.paths, include=options.include, exclude=options.exclude, **chosen)
 
 
 def _plan(options: argparse.Namespace) -> Any:
     from longctx import planning
 
-    given = {key: getattr(options, key) for key in ("model", "bits", "dtype", "memory", "window", "chunk", "device", "store")}
+    names = "model bits dtype memory window chunk device store fps frames pixels picture_pixels"
+    given = {key: getattr(options, key) for key in names.split()}
     return planning.plan(_read(options), agree=_agree(options), **given)
 
 
@@ -180,9 +184,15 @@ def _command(commands: Any, name: str, run: Callable[..., int], summary: str) ->
 
 
 def _add_paths(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="a folder, or a file of code, text, PDF or notebook")
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", help="a folder, or a file of code, text, PDF, notebook, picture or video"
+    )
     parser.add_argument("--include", action="append", default=[], metavar="GLOB", help="read only what matches (repeatable)")
     parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="leave out what matches (repeatable)")
+    parser.add_argument(
+        "--pages-as-pictures", action="store_true", help="show every page of a PDF as a picture, besides its text"
+    )
+    parser.add_argument("--engine", choices=("av", "decord"), help="which library reads video (default av: PyAV)")
 
 
 def _add_read(parser: argparse.ArgumentParser) -> None:
@@ -200,6 +210,10 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--window", type=int, help="tokens to plan for")
     parser.add_argument("--chunk", type=int, help="tokens of one prefill step")
     parser.add_argument("--device", choices=("cuda", "mps", "cpu"))
+    parser.add_argument("--fps", type=float, help="frames of a second of video (default 2, or what the window has room for)")
+    parser.add_argument("--frames", type=int, help="frames of each video, in the stead of --fps; 0 leaves the subtitles only")
+    parser.add_argument("--pixels", type=int, help="of each frame, width x height (default about 448 x 256)")
+    parser.add_argument("--picture-pixels", type=int, help="of each still picture at most (default about 2 million)")
     parser.add_argument("--no-store", dest="store", action="store_false", help="keep no prefix on disk")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _add_yes(parser)

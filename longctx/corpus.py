@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Box = tuple[float, float, float, float]
 Status = Literal["read", "truncated", "skipped", "failed", "redacted"]
@@ -50,20 +54,29 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A place on a page of a document: page counted from 1, box in points from the top left corner (x0, y0, x1, y1)."""
+    """A place on a page of a document, or in a picture, which counts as a document of one page.
+
+    Args:
+        path: of the source.
+        number: counted from 1.
+        box: (x0, y0, x1, y1) from the top left corner as a reader sees it; in points, in a picture in pixels.
+        label: the number printed on the page, where the document has such.
+        picture: whether the file is a picture.
+    """
 
     path: str
     number: int
     box: Box | None = None
     label: str | None = None
+    picture: bool = False
 
     @property
     def where(self) -> str:
         """The place inside the file: ``"page 3"``."""
-        return f"page {self.number}"
+        return "picture" if self.picture else f"page {self.number}"
 
     def __str__(self) -> str:
-        return f"{self.path}, page {self.number}"
+        return self.path if self.picture else f"{self.path}, page {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +123,108 @@ def origin_json(origin: Origin) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """What a source looks like at one place.
+
+    Args:
+        place: seconds from the start of a video (the frame's own pts); the number of a page; 0 of a picture.
+        pixels: RGB, uint8, shape [height, width, 3].
+    """
+
+    place: float
+    pixels: NDArray[np.uint8]
+
+
+class Medium(Protocol):
+    """The way from a source back to what it looks like: a picture, the pages of a document, the frames of a video.
+
+    The frame-reader protocol: ``sources/`` fills it, one class for each engine. Nothing is decoded before it is asked for.
+    """
+
+    @property
+    def identity(self) -> str:
+        """What decides about the pixels besides place and size: sha256 of the file, decoder and its version."""
+
+    def frames(self, places: Sequence[float], width: int, height: int, check: Callable[[], None]) -> Iterator[Frame]:
+        """The frames at these very places, resized while they are decoded, one at a time.
+
+        Args:
+            places: ascending. One that cannot be decoded is left out, never replaced by another.
+            width: pixels of every frame, as a reader sees it.
+            height: pixels.
+            check: called often; what it raises ends the work.
+
+        Raises:
+            SourceChangedError: the file is not the one that was read, or is gone.
+        """
+
+    def look(self, place: float, side: int, box: Box | None = None) -> bytes:
+        """The place as a JPEG for people.
+
+        Args:
+            place: as in :class:`Frame`; the frame that is shown at that time.
+            side: pixels of the longer side at most.
+            box: set off from the rest, in the units of :class:`Page`.
+
+        Raises:
+            SourceChangedError: as above; or there is nothing to be seen there.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Visual:
+    """Something to look at inside a segment: a picture, or frames of a video that follow each other.
+
+    Args:
+        medium: where the pixels come from.
+        places: of one picture or page; of frames their exact times, ascending.
+        width: of the original as a reader sees it, in pixels (of a page: in points).
+        height: as ``width``.
+        moving: whether it is of a video.
+        at: characters of the segment's text that stand before it.
+        shown: pixels (width, height) at which a model sees it; None leaves it to the model's format.
+    """
+
+    medium: Medium
+    places: tuple[float, ...]
+    width: int
+    height: int
+    moving: bool = False
+    at: int = 0
+    shown: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """What is said or written from one second of a recording to another: a subtitle."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Footage:
+    """A video of which no frame was chosen yet.
+
+    Args:
+        medium: where the frames come from.
+        width: as a reader sees it, pixels.
+        height: pixels.
+        duration: seconds, to the end of the last frame.
+        times: of every frame, its pts in seconds from the start of the video, ascending, none twice.
+        cues: subtitles, ascending.
+    """
+
+    medium: Medium
+    width: int
+    height: int
+    duration: float
+    times: Sequence[float]
+    cues: tuple[Cue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """The smallest part of a source that can be cited.
 
@@ -118,11 +233,13 @@ class Segment:
             long for one segment is spread over several with the same line number.
         origin: where it stands.
         heading: the nearest heading or definition above it, where the source has such; may be empty.
+        visuals: what there is to look at, in the order of their places in the text.
     """
 
     text: str
     origin: Origin
     heading: str = ""
+    visuals: tuple[Visual, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,10 +249,12 @@ class Source:
     Args:
         path: the name shown and cited: relative to the folder that was read; bytes that are not UTF-8 are surrogate-escaped.
         file: the absolute path on this machine, by which the source can be opened again.
-        kind: ``"code"``, ``"text"``, ``"markdown"``, ``"notebook"``, ``"pdf"``.
+        kind: ``"code"``, ``"text"``, ``"markdown"``, ``"notebook"``, ``"pdf"``, ``"image"``, ``"video"``.
         size: bytes of the file.
         sha256: of the file's bytes.
-        segments: in reading order.
+        segments: in reading order. Of a video they hold its subtitles by time until frames are chosen (see ``footage``).
+        medium: what the source looks like, where it looks like something.
+        footage: of a video; a plan chooses frames of it, and the segments are then made anew.
     """
 
     path: str
@@ -144,6 +263,8 @@ class Source:
     size: int
     sha256: str
     segments: tuple[Segment, ...]
+    medium: Medium | None = field(default=None, repr=False, compare=False)
+    footage: Footage | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ class Engine:
         self.backend = backend
         self.worker = Worker(name)
         self.users = 0
+        self.loaded = False
         self.ended = False
 
     def end(self) -> None:
@@ -50,6 +51,27 @@ def acquire(spec: LoadSpec, make: Make | None = None) -> Engine:
         engine.users += 1
     _settle()
     return engine
+
+
+def change(engine: Engine, spec: LoadSpec, make: Make | None = None) -> bool:
+    """Have an engine that has loaded nothing yet load something else; whether it will.
+
+    Args:
+        engine: from :func:`acquire`; called from its own thread, before :meth:`Backend.load`.
+        spec: what to load instead.
+        make: as for :func:`acquire`.
+    """
+    key = _key(spec, make)
+    with _lock:
+        if _engines.get(key) is engine:
+            return True
+        if engine.users > 1 or engine.loaded or key in _engines:
+            return False
+        for old in [old for old, value in _engines.items() if value is engine]:
+            del _engines[old]
+        _engines[key] = engine
+        engine.backend = (make or _transformers)(spec)
+    return True
 
 
 def release(engine: Engine) -> None:

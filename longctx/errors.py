@@ -4,6 +4,8 @@
     ├── UsageError               the call itself is wrong: an empty question, a bad option (command line: exit 2)
     │   └── SourceNotFoundError  a path that does not exist, or an address that is not fetched
     ├── EmptyCorpusError         nothing readable was found
+    ├── SourceChangedError       a file is not the one that was read, or is gone
+    │   └── FramesLostError      frames that the file lists cannot be decoded
     ├── ModelError               a model cannot be found, read or run
     │   ├── ModelNotFoundError   no such folder, or the hub cannot be reached or does not know it
     │   └── ModelDamagedError    the folder is there, a part of it is missing or unreadable
@@ -54,6 +56,27 @@ class SourceNotFoundError(UsageError):
 
 class EmptyCorpusError(LongctxError):
     """Nothing readable was found; the manifest says what became of every path."""
+
+
+class SourceChangedError(LongctxError):
+    """A file is not the one that was read, or is gone; read it again."""
+
+
+class FramesLostError(SourceChangedError):
+    """Frames that a video's index lists cannot be decoded.
+
+    Args:
+        path: of the source, absolute.
+        places: the times that were lost, in seconds.
+    """
+
+    def __init__(self, path: str, places: tuple[float, ...]) -> None:
+        super().__init__(
+            f"{path}: {len(places)} frames cannot be decoded, the first at {places[0]:.2f} s",
+            hint="the file is damaged there; plan again without these frames",
+        )
+        self.path = path
+        self.places = places
 
 
 class ModelError(LongctxError):

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import weakref
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from longctx import models, planner, prompts, sources
+from longctx import looking, models, planner, prompts, sources
 from longctx.backends.base import LoadSpec
 from longctx.corpus import Corpus
-from longctx.errors import DoesNotFitError, UsageError
+from longctx.errors import DoesNotFitError, EmptyCorpusError, UsageError
 from longctx.jobs import Job
+from longctx.looking import Wishes
 from longctx.models import ModelFiles
 from longctx.planner import Device, Figures, Geometry
-from longctx.stream import Tokenizer, TokenStream, build
+from longctx.stream import Tokenizer, TokenStream, VisionFormat, build
 from longctx.views import budget
 
 #: Tried from the largest down where no model is named. Only those whose 4-bit weights stock bitsandbytes really makes.
@@ -26,8 +28,33 @@ SMALLEST_BYTES = 1_750_000_000
 SMALLEST_NEEDS = 8_000_000_000
 #: Tokens kept free for the text of a question when a prompt's length is planned.
 QUESTION_TOKENS = 128
+#: Those that some plan still holds. One takes tens of megabytes, and a notebook keeps the plans of every run of a cell.
+_tokenizers: weakref.WeakValueDictionary[tuple[object, ...], Tokenizer] = weakref.WeakValueDictionary()
 
 Agree = Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a plan was asked for, so that it can be made again when more is known.
+
+    Args:
+        corpus: as it was read: no frame is chosen, no picture is read as text.
+        files: of the model.
+        device: where it will run.
+        figures: what the planner is asked, by the names of its arguments.
+        wishes: about what is to be seen.
+        store: whether the prefix is kept on disk.
+        lost: times of frames that turned out not to be decodable, by path.
+    """
+
+    corpus: Corpus
+    files: ModelFiles
+    device: Device
+    figures: Mapping[str, Any]
+    wishes: Wishes
+    store: bool
+    lost: Mapping[str, Collection[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,26 +62,44 @@ class Plan:
     """What will be loaded, how, and what it will take. Made by :func:`plan`; given to :func:`longctx.load`.
 
     Args:
-        corpus: what was read, with token counts in its manifest.
-        files: the model's files.
+        request: what was asked for.
+        corpus: what a model reads, with token counts in its manifest; frames of videos are chosen.
         figures: window, memory, budget; every figure in bytes or tokens.
         tokenizer: of the model.
         stream: the corpus as tokens that lead back to their origins.
-        device: where it will run.
-        bits: per weight.
-        rope_parameters: what YaRN needs, or None where none is needed.
-        store: whether the prefix is kept on disk.
+        vision: how the model is shown pictures; None for one that cannot see.
+        pending: whether pictures are still to be read as text, for a model that cannot see; figures are estimates then.
+        notes: what the user should know of each answer.
     """
 
+    request: Request
     corpus: Corpus
-    files: ModelFiles
     figures: Figures
     tokenizer: Tokenizer
     stream: TokenStream
-    device: Device
-    bits: int
-    rope_parameters: Mapping[str, Any] | None
-    store: bool
+    vision: VisionFormat | None = None
+    pending: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> ModelFiles:
+        """The model's files."""
+        return self.request.files
+
+    @property
+    def device(self) -> Device:
+        """Where it will run."""
+        return self.request.device
+
+    @property
+    def bits(self) -> int:
+        """Bits per weight."""
+        return self.figures.bits
+
+    @cached_property
+    def rope_parameters(self) -> Mapping[str, Any] | None:
+        """What YaRN needs, or None where none is needed."""
+        return planner.rope_parameters(self.files.config, self.figures.yarn_factor)
 
     @property
     def model(self) -> str:
@@ -88,7 +133,7 @@ class Plan:
             cache_folder=cache,
             dtype=self.figures.dtype,
             rope_parameters=self.rope_parameters,
-            prefix_folder=cache / "prefixes" if self.store else None,
+            prefix_folder=cache / "prefixes" if self.request.store else None,
             prompt_version=prompts.VERSION,
         )
 
@@ -137,6 +182,10 @@ def plan(
     chunk: int | None = None,
     device: str | None = None,
     store: bool = True,
+    fps: float | None = None,
+    frames: int | None = None,
+    pixels: int | None = None,
+    picture_pixels: int | None = None,
     agree: Agree | None = None,
     job: Job[Any] | None = None,
 ) -> Plan:
@@ -153,6 +202,10 @@ def plan(
         chunk: tokens of one prefill step.
         device: ``"cuda"``, ``"mps"`` or ``"cpu"``; None detects.
         store: whether to keep the prefix on disk, so that it is read once.
+        fps: frames of a second of video; None takes 2, or as many as the window has room for.
+        frames: of each video, in the stead of ``fps``; 0 leaves the subtitles only.
+        pixels: of each frame, width x height; None takes about 448 x 256.
+        picture_pixels: of each still picture at most; None takes about 2 million.
         agree: asked before a model is downloaded that the user did not name; None never downloads one.
         job: is told of progress.
 
@@ -165,36 +218,88 @@ def plan(
     """
     if not isinstance(corpus, Corpus):
         corpus = sources.read(*([corpus] if isinstance(corpus, (str, os.PathLike)) else corpus))
+    wishes = Wishes(fps, frames, pixels, picture_pixels)
+    wishes.check()
     here = _device(device)
     limit = planner.parse_memory(memory) if memory is not None else None
     files = models.find(model) if model is not None else default_model(here, agree, job)
-    tokenizer = Tokenizer.from_folder(files.folder)
-    stream = build(corpus, tokenizer, prompts.Frame(), job)
+    asked = {"bits": bits, "dtype": dtype, "memory": limit, "window": window, "max_window": max_window, "chunk": chunk}
+    return _made(Request(corpus, files, here, asked, wishes, store), job)
+
+
+def fulfilled(plan: Plan, job: Job[Any], *, settled: bool = False) -> Plan:
+    """The plan with its pictures read as text, for a model that cannot see: every figure is exact then.
+
+    Args:
+        plan: whose pictures are pending.
+        job: is told of each picture, and asked for a stop.
+        settled: keep window, precision and chunk as they were planned; where the text came to more than was estimated and no
+            longer fits, segments are chosen for each question.
+
+    Raises:
+        EmptyCorpusError: nothing could be read in any of them, and there is nothing else.
+        Stopped: the user stopped; what was read is kept for the next time.
+    """
+    read, _ = looking.read_as_text(plan.request.corpus, plan.request.wishes, job)
+    if not read.sources:
+        raise EmptyCorpusError(
+            f"{plan.model} cannot see, and no text was found in what there is to look at",
+            hint="take a model that sees, such as Qwen/Qwen3.5-4B",
+        )
+    figures = {**plan.request.figures, **_settled(plan)} if settled else plan.request.figures
+    return _made(replace(plan.request, figures=figures), job)
+
+
+def without_frames(plan: Plan, path: str, places: Collection[float], job: Job[Any]) -> Plan:
+    """The plan without frames that turned out not to be decodable.
+
+    Args:
+        plan: which chose them.
+        path: of the video.
+        places: their times.
+        job: is told of progress.
+    """
+    lost = {**plan.request.lost, path: frozenset(plan.request.lost.get(path, ())) | frozenset(places)}
+    return _made(replace(plan.request, lost=lost, figures={**plan.request.figures, **_settled(plan)}), job)
+
+
+def _settled(plan: Plan) -> Mapping[str, Any]:
+    """What must stay as it was planned, because the weights are loaded that way."""
+    return {"window": plan.window, "chunk": plan.figures.chunk, "bits": plan.bits, "dtype": plan.figures.dtype}
+
+
+def _made(request: Request, job: Job[Any] | None) -> Plan:
+    files = request.files
+    tokenizer = _tokenizer(files.folder)
     geometry = Geometry.from_config(files.config, name=files.name)
+    vision = looking.vision_of(files, tokenizer, request.wishes)
+    asked = {"overhead_tokens": _overhead(files, tokenizer), "device": request.device, **request.figures}
+    seen = looking.seen(request.corpus, geometry, tokenizer, vision, request.wishes, request.lost, asked)
+    stream = build(seen.corpus, tokenizer, prompts.Frame(), job, vision)
+    tokens = {
+        **stream.tokens_per_source,
+        **{path: stream.tokens_per_source.get(path, 0) + n for path, n in seen.estimated.items()},
+    }
     figures = planner.plan(
         geometry,
         model=files.name,
-        source_tokens=list(stream.tokens_per_source.items()),
-        overhead_tokens=_overhead(files, tokenizer),
-        bits=bits,
-        dtype=dtype,
-        device=here,
-        memory=limit,
-        window=window,
-        max_window=max_window,
-        chunk=chunk,
+        source_tokens=list(tokens.items()),
+        largest_item=stream.largest_look,
+        estimated=frozenset(seen.estimated),
+        samplings=seen.samplings,
         counts_basis=f"exact, {files.name}",
+        **asked,
     )
+    figures = replace(figures, warnings=(*seen.remarks, *figures.warnings))
     return Plan(
-        corpus=corpus.with_tokens(stream.tokens_per_source),
-        files=files,
+        request=request,
+        corpus=seen.corpus.with_tokens(tokens),
         figures=figures,
         tokenizer=tokenizer,
         stream=stream,
-        device=here,
-        bits=figures.bits,
-        rope_parameters=planner.rope_parameters(files.config, figures.yarn_factor),
-        store=store,
+        vision=vision,
+        pending=bool(seen.estimated),
+        notes=seen.notes,
     )
 
 
@@ -246,6 +351,16 @@ def _device(kind: str | None) -> Device:
     if kind not in (None, "cuda", "mps", "cpu"):
         raise UsageError(f"device={kind!r} is none that longctx knows", hint='give "cuda", "mps" or "cpu"')
     return planner.detect(kind)
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a model's folder: the one that is loaded already, where its file is still the same."""
+    file = folder / "tokenizer.json"
+    state = file.stat() if file.is_file() else None
+    key = (file, state and (state.st_ino, state.st_size, state.st_mtime_ns))
+    if (known := _tokenizers.get(key)) is None:
+        known = _tokenizers[key] = Tokenizer.from_folder(folder)
+    return known
 
 
 def _overhead(files: ModelFiles, tokenizer: Tokenizer) -> int:

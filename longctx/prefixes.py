@@ -1,6 +1,6 @@
 """The prefix store: what a model made of tokens, kept on disk as a chain of content-addressed blocks. Knows no model.
 
-A block's name is a hash of its parent's name, its token ids, the identity of its media, and a fingerprint of everything else
+A block's name is a hash of its parent's name, its token ids (for pictures: what is seen), and a fingerprint of everything else
 that the numbers depend on. So whoever asks with the same beginning finds the same blocks, and no others. A block is one file in
 the safetensors layout: raw bytes with a dtype and a shape, and a checksum over all of it. A file that is damaged is removed and
 counts as absent; a disk that is full, read-only or gone costs a note and a recompute, never the work. Several processes may use
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FORMAT = "longctx-prefix-1"
+FORMAT = "longctx-prefix-2"
 SUFFIX = ".safetensors"
 #: Names of dtypes in the safetensors layout, by ours.
 DTYPES = {
@@ -94,20 +94,20 @@ class Entry:
     used: float
 
 
-def block_name(parent: str, tokens: NDArray[np.int32], fingerprint: str, media: bytes = b"") -> str:
-    """The name of a block: a sha256 over its parent's name, fingerprint, media identity and token ids."""
+def block_name(parent: str, tokens: NDArray[np.int64], fingerprint: str) -> str:
+    """The name of a block: a sha256 over its parent's name, fingerprint and token ids."""
     digest = hashlib.sha256()
-    for part in (FORMAT.encode(), parent.encode(), fingerprint.encode(), media):
+    for part in (FORMAT.encode(), parent.encode(), fingerprint.encode()):
         digest.update(len(part).to_bytes(8, "little") + part)
-    digest.update(tokens.astype("<i4").tobytes())
+    digest.update(tokens.astype("<i8").tobytes())
     return digest.hexdigest()
 
 
-def names(tokens: NDArray[np.int32], boundaries: Sequence[int], fingerprint: str) -> list[str]:
+def names(tokens: NDArray[np.int64], boundaries: Sequence[int], fingerprint: str) -> list[str]:
     """The names of a chain.
 
     Args:
-        tokens: int32, from the beginning.
+        tokens: int64, from the beginning. In the place of what is looked at stand negative numbers that tell what is seen.
         boundaries: ascending ends of the blocks.
         fingerprint: of model, precision, rope parameters, prompt version.
     """

@@ -16,7 +16,7 @@ from longctx.corpus import Segment, Source
 from longctx.errors import ModelError
 
 #: Part of every prefix's identity; raise it with any change of what a model reads.
-VERSION = "1"
+VERSION = "2"
 
 SYSTEM = (
     "You answer questions about the sources that the user gives, and only from them. "
@@ -35,7 +35,10 @@ PLAIN_TEMPLATE = (
 )
 
 _SLOT = re.compile("\ue000(\\d+)\ue001")
-_MARK = re.compile(r"<(\\*)(/?(?:file|seg)\b)")
+#: What our own marks look like, and the times that stand before the frames of a video.
+_MARKS = r"/?(?:file|seg)\b|\d+\.\d seconds>"
+_MARK = re.compile(rf"<(\\*)({_MARKS})")
+_ESCAPED = re.compile(rf"<\\(\\*(?:{_MARKS}))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Frame:
 
     def unescape(self, text: str) -> str:
         """What :meth:`escape` was given."""
-        return re.sub(r"<\\(\\*/?(?:file|seg)\b)", r"<\1", text)
+        return _ESCAPED.sub(r"<\1", text)
 
     def close(self, source: Source) -> str:
         """The line after a source."""

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from longctx.errors import UsageError
+from longctx.words import stem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,10 +41,10 @@ STOPWORDS = frozenset(
 
 
 def terms(text: str) -> list[str]:
-    """The words of a text as they are matched: lower case, plurals cut, identifiers whole and in parts.
+    """The words of a text as they are matched: lower case, without endings, identifiers whole and in parts.
 
     >>> terms("Where are the maxRetries of retry_policy?")
-    ['maxretries', 'max', 'retry', 'retry_policy', 'retry', 'policy']
+    ['maxretries', 'max', 'retri', 'retry_policy', 'retri', 'polici']
     """
     return [term for word in _WORD.findall(text) for term in _word_terms(word)]
 
@@ -56,21 +57,8 @@ def _word_terms(word: str) -> tuple[str, ...]:
         return (lower, *(lower[i : i + 2] for i in range(len(lower) - 1)))
     parts = _PART.findall(word) if word.isascii() else [part for part in word.split("_") if part]
     if len(parts) <= 1:
-        return (singular(lower.strip("_") or lower),)
-    return (lower, *(singular(part.lower()) for part in parts))
-
-
-def singular(word: str) -> str:
-    """A word without its plural ending (Harman's S-stemmer, 1991).
-
-    >>> [singular(word) for word in ("policies", "segments", "class", "status", "boxes")]
-    ['policy', 'segment', 'class', 'status', 'boxe']
-    """
-    if len(word) > 4 and word.endswith("ies") and word[-4] not in "ae":
-        return word[:-3] + "y"
-    if len(word) > 3 and word.endswith("s") and word[-2] not in "us":
-        return word[:-1]
-    return word
+        return (stem(lower.strip("_") or lower),)
+    return (lower, *(stem(part.lower()) for part in parts))
 
 
 @dataclass(frozen=True)
@@ -120,7 +108,7 @@ class Index:
         self._vocabulary: dict[str, int] = {}
         self._bm25 = self._build([text for _, text, _ in segments])
 
-    def choose(self, question: str, budget: int, *, neighbours: int = 1) -> Choice:
+    def choose(self, question: str, budget: int, *, neighbours: int = 1, first: Sequence[int] = ()) -> Choice:
         """The segments that match a question best, with their neighbours while the budget lasts.
 
         Each hit is taken with its neighbours, the best hit first; one that is too large for what is left is passed over. Where
@@ -130,6 +118,7 @@ class Index:
             question: in the user's words.
             budget: tokens that the chosen segments may take together.
             neighbours: segments on either side that are kept with a hit.
+            first: ids that are taken before all others, such as those of a time that the question names.
 
         Raises:
             UsageError: ``budget`` or ``neighbours`` is negative.
@@ -138,7 +127,9 @@ class Index:
             raise UsageError(f"budget={budget} and neighbours={neighbours} cannot be negative")
         scores = self._scores(question)
         hits = self._ranked(scores)
-        wanted = self._with_neighbours(hits, neighbours) if hits else self._openings()
+        places = {number: place for place, number in enumerate(self._ids)}
+        named = [places[number] for number in first if number in places]
+        wanted = self._with_neighbours([*named, *hits], neighbours) if hits or named else self._openings()
         taken = self._fill(wanted, budget)
         found = {self._ids[i]: float(scores[i]) for i in sorted(taken) if scores[i] > 0}
         return Choice(

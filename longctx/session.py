@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -19,10 +19,10 @@ from longctx.assembly import Exchange, Prompt, assemble, assemble_fitting
 from longctx.backends.base import Reuse, Sampling
 from longctx.corpus import Corpus
 from longctx.engines import Make
-from longctx.errors import ClosedError, Stopped, UsageError
+from longctx.errors import ClosedError, FramesLostError, Stopped, UsageError
 from longctx.jobs import Job, in_kernel
 from longctx.models import with_weights
-from longctx.planning import Plan, plan
+from longctx.planning import Plan, fulfilled, plan, without_frames
 from longctx.speech import Speech
 from longctx.stream import TokenStream
 from longctx.summaries import Summary, parts_of, summarize
@@ -49,7 +49,7 @@ class Session:
     def __init__(self, plan: Plan, make: Make | None = None) -> None:
         plan.require_fit()
         self.plan = plan
-        self.corpus: Corpus = plan.corpus
+        self._make = make
         self._engine = engines.acquire(plan.spec(with_weights(plan.files)), make)
         self._release = weakref.finalize(self, engines.release, self._engine)
         self._index: retrieval.Index | None = None
@@ -59,6 +59,11 @@ class Session:
         self._submit(self.loading)
 
     # -- for the user ------------------------------------------------------------------------------------------------
+    @property
+    def corpus(self) -> Corpus:
+        """What the model reads; for a model that cannot see, pictures are text in it once the session is loaded."""
+        return self.plan.corpus
+
     def ask(
         self,
         question: str,
@@ -131,12 +136,36 @@ class Session:
         self._last = self._engine.worker.submit(job)
 
     def _load(self, job: Job[None]) -> None:
+        if self.plan.pending:
+            self.plan = self._fulfilled(job)
+        self._engine.loaded = True
         self._engine.backend.load(job)
         if self.plan.whole:
-            prompt = assemble(self.plan, self.plan.stream, "")
             began = time.monotonic()
-            reuse = self._engine.backend.prefill(prompt.ids[: prompt.head], job, marks=prompt.marks[:1])
+            reuse, _ = self._prefill(job, self._head)
             self._read = (reuse, time.monotonic() - began)
+
+    def _fulfilled(self, job: Job[None]) -> Plan:
+        """The plan with its pictures read as text. What was estimated is exact now, and with it the window and the memory."""
+        exact = fulfilled(self.plan, job)
+        if engines.change(self._engine, exact.spec(with_weights(exact.files)), self._make):
+            exact.require_fit()
+            return exact
+        return fulfilled(self.plan, job, settled=True)  # others use these weights as they are
+
+    def _head(self) -> Prompt:
+        """What every question begins with."""
+        prompt = assemble(self.plan, self.plan.stream, "")
+        return replace(prompt, ids=prompt.ids[: prompt.head], marks=prompt.marks[:1])
+
+    def _prefill(self, job: Job[Any], assembled: Callable[[], Prompt], prompt: Prompt | None = None) -> tuple[Reuse, Prompt]:
+        """Read a prompt. Frames that turn out not to be decodable are left out of the plan, and the prompt is made again."""
+        while True:
+            prompt = prompt or assembled()
+            try:
+                return self._engine.backend.prefill(prompt.ids, job, marks=prompt.marks, visuals=prompt.visuals), prompt
+            except FramesLostError as error:  # fewer frames each time, so this ends
+                self.plan, self._index, prompt = without_frames(self.plan, error.path, error.places, job), None, None
 
     def _ask(self, question: str, history: Sequence[Exchange], sampling: Sampling, thinking: bool | None, show: bool) -> Answer:
         _check(question, sampling)
@@ -156,19 +185,28 @@ class Session:
         self, job: Job[Outcome], answer: Answer, history: Sequence[Exchange], sampling: Sampling, thinking: bool | None
     ) -> Outcome:
         self.loading.result()
-        stream, chosen = self._segments_for(answer.question)
-        prompt, dropped = assemble_fitting(self.plan, stream, answer.question, history, thinking)
-        notes = [f"the turn {told.question!r} no longer fits and was left out" for told in dropped]
-        outcome = self._speak(job, prompt, sampling, answer.say, prompt.segments)
-        places = outcome.citations or self._showable(citations.nearest(answer.question, self.corpus.segments, prompt.segments))
-        left_out = tuple(self._left_out(prompt.segments))
-        notes += [chosen] if chosen else []
-        return replace(outcome, citations=places, left_out=left_out, notes=(*notes, *outcome.notes))
+        notes: list[str] = []
 
-    def _speak(self, job: Job[Any], prompt: Prompt, sampling: Sampling, say: Any, citable: frozenset[int]) -> Outcome:
-        """Read a prompt, have the model speak, and check what it said."""
+        def prompt() -> Prompt:
+            stream, chosen = self._segments_for(answer.question)
+            made, dropped = assemble_fitting(self.plan, stream, answer.question, history, thinking)
+            notes[:] = [f"the turn {told.question!r} no longer fits and was left out" for told in dropped]
+            notes.extend(filter(None, (chosen, *self.plan.notes)))
+            return made
+
+        outcome, seen = self._speak(job, prompt, sampling, answer.say)
+        segments, question = self.corpus.segments, answer.question
+        places = citations.at_times(question, segments, seen, outcome.citations) or citations.nearest(question, segments, seen)
+        return replace(
+            outcome, citations=self._showable(places), left_out=tuple(self._left_out(seen)), notes=(*notes, *outcome.notes)
+        )
+
+    def _speak(
+        self, job: Job[Any], assembled: Callable[[], Prompt], sampling: Sampling, say: Any, citable: Sequence[int] = ()
+    ) -> tuple[Outcome, frozenset[int]]:
+        """Read a prompt, have the model speak, and check what it said; also gives the segments on which it may rest."""
         backend = self._engine.backend
-        room = min(sampling.max_tokens, self.plan.window - len(prompt.ids))
+        prompt = assembled()
         tokenizer = self.plan.tokenizer
         speech = Speech(tokenizer.streamer(), tokenizer.added, prompt.thinking)
         said: dict[bool, str] = {False: "", True: ""}
@@ -177,9 +215,10 @@ class Session:
             said[reasoning] += text
             say(text, reasoning=reasoning)
 
-        reuse, stopped = Reuse(), False
+        reuse, stopped, room = Reuse(), False, sampling.max_tokens
         try:
-            reuse = backend.prefill(prompt.ids, job, marks=prompt.marks)
+            reuse, prompt = self._prefill(job, assembled, prompt)
+            room = min(room, self.plan.window - len(prompt.ids))
             if self._read is not None:
                 (reuse, seconds), self._read = self._read, None
                 speech.began -= seconds
@@ -189,12 +228,13 @@ class Session:
         except Stopped:
             stopped = True
         tell(*speech.finish())
-        found = citations.check(said[False].strip(), self.corpus.segments, citable)
+        allowed = frozenset(citable) or prompt.segments or frozenset(self.corpus.segments)  # a digest of summaries holds none
+        found = citations.check(said[False].strip(), self.corpus.segments, allowed)
         notes = [MATCHED] if any(citation.basis == "matched" for citation in found.citations) else []
         if speech.count >= room and not stopped:
             notes.append(f"the answer was cut after {room:,} tokens")
         memory = backend.memory()
-        return Outcome(
+        outcome = Outcome(
             text=found.text,
             reasoning=said[True].strip(),
             stopped=stopped,
@@ -205,6 +245,7 @@ class Session:
             notes=(*notes, *backend.take_notes()),
             ids=tuple(speech.answer_ids),
         )
+        return outcome, allowed
 
     def _showable(self, found: Iterable[citations.Citation]) -> tuple[citations.Citation, ...]:
         return tuple(replace(citation, shower=self._show) for citation in found)
@@ -215,7 +256,9 @@ class Session:
         if self.plan.whole:
             return stream, ""
         self._index = self._index or self._built_index()
-        choice = self._index.choose(question, self.plan.figures.segment_budget)
+        segments = self.corpus.segments
+        asked = [number for time in citations.named(question) for number in citations.held(time, segments, segments)]
+        choice = self._index.choose(question, self.plan.figures.segment_budget, first=asked)
         note = f"{len(choice.ids):,} of {len(self.corpus.segments):,} segments were chosen for this question: {choice.reason}"
         return stream.select(choice.ids), note
 
@@ -238,7 +281,8 @@ class Session:
         for source, numbered in self.corpus.numbered():
             missing = [number for number, _ in numbered if number not in seen]
             if missing:
-                reason = f"{len(missing)} of {len(numbered)} segments were not chosen for this question"
+                part = "" if len(missing) == len(numbered) else f"{len(missing)} of {len(numbered)} segments "
+                reason = f"{part}not chosen for this question"
                 rows.append({"path": source.path, "tokens": sum(tokens[n] for n in missing), "reason": reason})
         return rows
 
@@ -246,10 +290,12 @@ class Session:
         self.loading.result()
         whole, budget = self.plan.whole, self.plan.figures.segment_budget
 
-        def speak(segments: Sequence[int] | None, question: str) -> Outcome:
-            stream = self.plan.stream if segments is None else self.plan.stream.select(segments)
-            prompt, _ = assemble_fitting(self.plan, stream, question, (), False)
-            return self._speak(job, prompt, sampling, _nowhere, prompt.segments or frozenset(self.corpus.segments))
+        def speak(segments: Sequence[int] | None, question: str, citable: Sequence[int]) -> Outcome:
+            def prompt() -> Prompt:
+                stream = self.plan.stream if segments is None else self.plan.stream.select(segments)
+                return assemble_fitting(self.plan, stream, question, (), False)[0]
+
+            return self._speak(job, prompt, sampling, _nowhere, citable)[0]
 
         parts = parts_of(self.corpus, self.plan.stream.tokens_per_segment, budget)
         summarize(summary, parts, speak, whole, job)

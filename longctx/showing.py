@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 import weakref
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 from longctx.answers import Answer
 from longctx.backends.base import Memory
 from longctx.citations import Citation
-from longctx.corpus import Corpus, Lines, Page, split_lines
+from longctx.corpus import Box, Corpus, Lines, Medium, Moment, Page, clock, split_lines
+from longctx.errors import LongctxError
 from longctx.jobs import Job
 from longctx.planning import Plan
-from longctx.summaries import Summary
+from longctx.summaries import PartSummary, Summary
 from longctx.views import answer as answer_view
 from longctx.views import citations as citation_view
 from longctx.views import progress as progress_view
@@ -30,10 +32,19 @@ T = TypeVar("T")
 
 #: Lines shown before and after a quote.
 AROUND = 3
+#: Pixels of the longer side of a picture inside an answer, beside a part of a summary, and shown alone.
+SMALL_SIDE, PART_SIDE, LARGE_SIDE = 360, 240, 1280
+#: Pictures inside one view at the most, so that a saved notebook stays small.
+MOST_PICTURES = 12
+NOT_SHOWN = "not shown here: citation.show() shows it"
 
 _presenter: Presenter | None = None
 #: In which cell of a notebook an answer is shown already: it must not stand there twice when it is the cell's last value.
 _shown_in: weakref.WeakKeyDictionary[Answer, int] = weakref.WeakKeyDictionary()
+#: Pictures by what decides about them, the oldest first.
+_looked: dict[tuple[str, float, int, Box | None], bytes] = {}
+_MOST_KEPT = 64
+_looking = threading.Lock()
 
 
 def set_presenter(presenter: Presenter | None) -> None:
@@ -75,6 +86,10 @@ class JobLive:
         """Progress and memory as HTML."""
         return progress_view.html(self.state())
 
+    def parts(self) -> list[str]:
+        """Progress and memory in parts that are redrawn alone."""
+        return progress_view.parts(self.state())
+
     def text(self) -> str:
         """Progress and memory as text."""
         return progress_view.text(self.state())
@@ -85,7 +100,9 @@ class JobLive:
         if not job.finished or not self._elapsed:
             self._elapsed = time.monotonic() - self._began
         memory: Memory = job.progress.figures.get("memory") or Memory()
-        planned = {key: self._memory[key] for key in ("weights", "kv_cache", "state", "activations")}
+        planned = {
+            key: self._memory[key] for key in ("weights", "kv_cache", "state", "activations", "vision") if key in self._memory
+        }
         return ProgressState(
             title=self.title,
             state=job.state,
@@ -110,18 +127,22 @@ class SummaryLive(JobLive):
 
     def html(self) -> str:
         """The parts so far with their citations, and the progress."""
-        return timeline_view.html(self.picture())
+        return timeline_view.html(self.picture(PART_SIDE))
+
+    def parts(self) -> list[str]:
+        """The same in parts that are redrawn alone; the picture of a finished part is made once."""
+        return timeline_view.parts(self.picture(PART_SIDE))
 
     def text(self) -> str:
         """The parts so far with their citations, and the progress, as text."""
         return timeline_view.text(self.picture())
 
-    def picture(self) -> SummaryState:
-        """The picture of now."""
-        parts = [
-            PartState(part.title, part.outcome.text, [citation_state(c, self._corpus) for c in part.outcome.citations])
-            for part in list(self.summary.so_far)
-        ]
+    def picture(self, side: int = 0) -> SummaryState:
+        """The state of now; parts of a recording with what is to be seen then, at most ``side`` pixels wide and high."""
+        parts: list[PartState] = []
+        for part in list(self.summary.so_far):
+            room = side if sum(bool(made.picture) for made in parts) < MOST_PICTURES else 0
+            parts.append(part_state(part, self._corpus, side=room))
         progress = self.state()
         usage = asdict(self.summary.usage) if self.finished else {}
         title = f"{len(self._corpus.sources)} sources"
@@ -154,15 +175,19 @@ class AnswerLive:
         return self.answer.partial
 
     def html(self) -> str:
-        """The answer as HTML."""
-        return answer_view.html(self.state())
+        """The answer as HTML; once it is finished, with pictures of what it cites, which may take seconds to make."""
+        return answer_view.html(self.state(SMALL_SIDE))
+
+    def parts(self) -> list[str]:
+        """The answer in parts that are redrawn alone, without pictures."""
+        return answer_view.parts(self.state())
 
     def text(self) -> str:
         """The answer as text."""
         return answer_view.text(self.state())
 
-    def state(self) -> AnswerState:
-        """The picture of now."""
+    def state(self, side: int = 0) -> AnswerState:
+        """The state of now; what a finished answer cites with pictures of at most ``side`` pixels, 0 without."""
         answer, job = self.answer, self.answer.job
         if job.state != "done":
             return AnswerState(
@@ -179,7 +204,7 @@ class AnswerLive:
             text=outcome.text,
             reasoning=outcome.reasoning,
             state="stopped" if outcome.stopped else "done",
-            citations=[citation_state(citation, self.corpus) for citation in outcome.citations],
+            citations=citation_states(outcome.citations, self.corpus, side=side),
             unsupported=list(outcome.unsupported),
             usage=answer.to_json()["usage"],
             left_out=list(outcome.left_out),
@@ -187,9 +212,26 @@ class AnswerLive:
         )
 
 
-def citation_state(citation: Citation, corpus: Corpus) -> CitationState:
-    """A citation with the lines of its source around it."""
+def citation_states(citations: Sequence[Citation], corpus: Corpus, *, side: int = 0) -> list[CitationState]:
+    """Citations with their lines; where ``side`` is not 0, the first :data:`MOST_PICTURES` that can be seen with pictures."""
+    states: list[CitationState] = []
+    for citation in citations:
+        full = sum(bool(state.picture) for state in states) >= MOST_PICTURES
+        state = citation_state(citation, corpus, side=0 if full else side)
+        states.append(replace(state, picture_note=NOT_SHOWN) if full and side and state.picture_alt else state)
+    return states
+
+
+def citation_state(citation: Citation, corpus: Corpus, *, side: int = 0) -> CitationState:
+    """A citation with the lines of its source around it, and what the place looks like.
+
+    Args:
+        citation: to show.
+        corpus: that it cites.
+        side: pixels of the picture's longer side; 0 makes none, but says what would be seen.
+    """
     origin = citation.origin
+    alt, picture, remark = sight(citation, corpus, side)
     return CitationState(
         number=citation.number,
         label=citation.label,
@@ -201,7 +243,51 @@ def citation_state(citation: Citation, corpus: Corpus) -> CitationState:
         note=citation.note,
         page=origin.number if isinstance(origin, Page) else None,
         box=origin.box if isinstance(origin, Page) else None,
+        picture=picture,
+        picture_alt=alt,
+        picture_note=remark,
     )
+
+
+def part_state(part: PartSummary, corpus: Corpus, *, side: int = 0) -> PartState:
+    """A part of a summary; where it cites a recording, with the earliest moment that it cites."""
+    citations = [citation_state(citation, corpus) for citation in part.outcome.citations]
+    moments = [(place.origin.start, place) for place in part.outcome.citations if isinstance(place.origin, Moment)]
+    if not moments:
+        return PartState(part.title, part.outcome.text, citations)
+    start, first = min(moments, key=lambda moment: moment[0])
+    alt, picture, remark = sight(first, corpus, side)
+    return PartState(part.title, part.outcome.text, citations, clock(start), picture, alt, remark)
+
+
+def sight(citation: Citation, corpus: Corpus, side: int) -> tuple[str, bytes, str]:
+    """What is to be seen at a cited place: in words, as a JPEG (empty where ``side`` is 0), and why there is no picture."""
+    origin = citation.origin
+    medium = next((source.medium for source in corpus.sources if origin is not None and source.path == origin.path), None)
+    match origin:
+        case Page() if medium is not None:
+            alt = f"Picture {origin.path}" if origin.picture else f"Page {origin.number} of {origin.path}"
+            place, box = 0.0 if origin.picture else float(origin.number), origin.box
+        case Moment() if medium is not None:
+            alt, place, box = f"Frame of {origin.path} at {clock(origin.start)}", origin.start, None
+        case _:
+            return "", b"", ""
+    try:
+        return alt, _look(medium, place, side, box) if side else b"", ""
+    except (LongctxError, OSError) as error:
+        return alt, b"", "no picture: " + str(error).replace("\n  ", "; ")
+
+
+def _look(medium: Medium, place: float, side: int, box: Box | None) -> bytes:
+    """A picture of a place, made once while it is among the last that were asked for."""
+    key = (medium.identity, place, side, box)
+    if (picture := _looked.get(key)) is None:
+        picture = medium.look(place, side, box)
+        with _looking:
+            _looked[key] = picture
+            while len(_looked) > _MOST_KEPT:
+                del _looked[next(iter(_looked))]
+    return picture
 
 
 def source_lines(citation: Citation, corpus: Corpus) -> list[SourceLine]:
@@ -215,7 +301,7 @@ def source_lines(citation: Citation, corpus: Corpus) -> list[SourceLine]:
             numbered = [(whole.first + i, line) for i, line in enumerate(lines)]
             near = range(cited.first - AROUND, cited.last + AROUND + 1)
             return [SourceLine(n, line, cited.first <= n <= cited.last) for n, line in numbered if n in near]
-        case _, Page():
+        case _, Page() | Moment():
             return [SourceLine(None, line, bool(line.strip()) and line.strip() in citation.quote) for line in lines]
     return [SourceLine(None, line) for line in lines]
 
@@ -254,11 +340,11 @@ def _shell() -> Any:
 
 
 class CitationLive:
-    """One citation with its lines; never changes."""
+    """One citation with its lines, and large what the place looks like; never changes."""
 
     def __init__(self, citation: Citation, corpus: Corpus) -> None:
         self.title = citation.label
-        self._state = citation_state(citation, corpus)
+        self._citation, self._corpus = citation, corpus
 
     @property
     def finished(self) -> bool:
@@ -266,12 +352,12 @@ class CitationLive:
         return True
 
     def html(self) -> str:
-        """The citation as HTML, its lines open."""
-        return citation_view.html(self._state)
+        """The citation as HTML, its lines open; a picture may take seconds to make."""
+        return citation_view.html(citation_state(self._citation, self._corpus, side=LARGE_SIDE))
 
     def text(self) -> str:
         """The citation as text."""
-        return citation_view.text(self._state)
+        return citation_view.text(citation_state(self._citation, self._corpus))
 
     def stop(self) -> None:
         """Nothing runs."""

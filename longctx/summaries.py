@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from longctx.answers import Outcome, Usage
-from longctx.corpus import Corpus, Segment, Source
+from longctx.citations import Citation
+from longctx.corpus import Corpus, Moment, Segment, Source
 from longctx.jobs import Job
 
 #: A summary has about so many parts at the most, however many files there are.
 MOST_PARTS = 12
 
+SUMMARISED = "the part that was summarised"
 PART = "Summarize {title} in two or three sentences. Name the segments that you rest on."
 COMBINE = "Combine these summaries into one of at most five sentences. Keep the segment numbers in square brackets.\n\n{digest}"
 
@@ -24,10 +26,12 @@ class Part:
     Args:
         title: the file, or the files from first to last.
         segments: their ids, in reading order.
+        moment: of a recording, from when to when.
     """
 
     title: str
     segments: tuple[int, ...]
+    moment: Moment | None = None
 
 
 @dataclass(frozen=True)
@@ -36,15 +40,18 @@ class PartSummary:
 
     title: str
     outcome: Outcome
+    moment: Moment | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As the JSON contract of ``longctx summarize`` has it."""
+        """As the JSON contract of ``longctx summarize`` has it; a part of a recording has the seconds of its start and end."""
         citations = [citation.to_json() for citation in self.outcome.citations]
-        return {"title": self.title, "text": self.outcome.text, "citations": citations}
+        dated = {} if self.moment is None else {"start": self.moment.start, "end": self.moment.end}
+        return {"title": self.title, **dated, "text": self.outcome.text, "citations": citations}
 
 
-#: Has the model speak: which segments it shall see (None: as planned), what it is asked; returns what came of it.
-Speak = Callable[[Sequence[int] | None, str], Outcome]
+#: Has the model speak: which segments it shall see (None: as planned), what it is asked, which segments it may rest on (none:
+#: all); returns what came of it.
+Speak = Callable[[Sequence[int] | None, str, Sequence[int]], Outcome]
 
 
 @dataclass
@@ -93,20 +100,54 @@ def parts_of(corpus: Corpus, tokens: Mapping[int, int], most_tokens: int) -> lis
         most_tokens: tokens that the segments of one part may take.
     """
     aim = min(most_tokens, max(1, sum(tokens.values()) // MOST_PARTS))
-    groups: list[list[tuple[Source, int, Segment]]] = []
+    groups: list[_Group] = []
     size = 0
     for source, numbered in corpus.numbered():
-        whole = sum(tokens[number] for number, _ in numbered)
+        members: _Group = [(source, number, segment) for number, segment in numbered]
+        if members and _is_recording(members):
+            groups += _entries(members, tokens, most_tokens)
+            size = most_tokens + 1  # the next source begins a part of its own
+            continue
+        whole = sum(tokens[number] for _, number, _ in members)
         if not groups or size + whole > aim:
             groups.append([])
             size = 0
-        for number, segment in numbered:
-            if groups[-1] and size + tokens[number] > most_tokens:
+        for member in members:
+            if groups[-1] and size + tokens[member[1]] > most_tokens:
                 groups.append([])
                 size = 0
-            groups[-1].append((source, number, segment))
-            size += tokens[number]
-    return [Part(_title(group), tuple(number for _, number, _ in group)) for group in groups if group]
+            groups[-1].append(member)
+            size += tokens[member[1]]
+    return [Part(_title(group), tuple(number for _, number, _ in group), _moment(group)) for group in groups if group]
+
+
+_Group = list[tuple[Source, int, Segment]]
+
+
+def _is_recording(group: _Group) -> bool:
+    return all(isinstance(segment.origin, Moment) for _, _, segment in group)
+
+
+def _entries(members: _Group, tokens: Mapping[int, int], most_tokens: int) -> list[_Group]:
+    """A recording by time: about :data:`MOST_PARTS` entries at the most where they may be as large."""
+    aim = min(most_tokens, max(1, sum(tokens[number] for _, number, _ in members) // MOST_PARTS))
+    groups: list[_Group] = [[]]
+    size = 0
+    for member in members:
+        if groups[-1] and size + tokens[member[1]] > aim:
+            groups.append([])
+            size = 0
+        groups[-1].append(member)
+        size += tokens[member[1]]
+    return groups
+
+
+def _moment(group: _Group) -> Moment | None:
+    """From when to when, for a part of a recording."""
+    first, last = group[0][2].origin, group[-1][2].origin
+    if isinstance(first, Moment) and isinstance(last, Moment):
+        return Moment(first.path, first.start, last.end)
+    return None
 
 
 def summarize(summary: Summary, parts: Sequence[Part], speak: Speak, whole_at_hand: bool, job: Job[None]) -> None:
@@ -122,16 +163,23 @@ def summarize(summary: Summary, parts: Sequence[Part], speak: Speak, whole_at_ha
     for number, part in enumerate(parts):
         job.check()
         job.report("summarize", number, len(parts), unit="parts")
-        outcome = speak(None if whole_at_hand else part.segments, PART.format(title=part.title))
-        summary.so_far.append(PartSummary(part.title, outcome))
+        outcome = speak(None if whole_at_hand else part.segments, PART.format(title=part.title), part.segments)
+        summary.so_far.append(PartSummary(part.title, _dated(outcome, part), part.moment))
         summary.usage = _add(summary.usage, outcome.usage)
     summary.whole = summary.so_far[0].outcome.text if len(parts) == 1 else _combine(summary, speak)
     job.report("summarize", len(parts), len(parts), unit="parts")
 
 
+def _dated(outcome: Outcome, part: Part) -> Outcome:
+    """A part of a recording always rests on its own time, even where the model cites nothing."""
+    if part.moment is None or outcome.citations:
+        return outcome
+    return replace(outcome, citations=(Citation(1, part.segments[0], part.moment, "", True, "matched", SUMMARISED),))
+
+
 def _combine(summary: Summary, speak: Speak) -> str:
     digest = "\n".join(f"{part.title}: {part.outcome.text}" for part in summary.so_far)
-    outcome = speak((), COMBINE.format(digest=digest))
+    outcome = speak((), COMBINE.format(digest=digest), ())
     summary.usage = _add(summary.usage, outcome.usage)
     return outcome.text
 
@@ -149,10 +197,12 @@ def _add(total: Usage, more: Usage) -> Usage:
     )
 
 
-def _title(group: Sequence[tuple[Source, int, Segment]]) -> str:
+def _title(group: _Group) -> str:
     paths = list(dict.fromkeys(source.path for source, _, _ in group))
     if len(paths) > 1:
         return f"{paths[0]} to {paths[-1]} ({len(paths)} files)"
+    if (moment := _moment(group)) is not None:
+        return f"{paths[0]}, {moment.where}"
     (source, _, first), (_, _, last) = group[0], group[-1]
     whole = (first, last) == (source.segments[0], source.segments[-1])
     return paths[0] if whole else f"{paths[0]}, {first.origin.where} to {last.origin.where}"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,9 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
+ROOT = Path(__file__).parents[1]
+#: The oldest ipykernel that we support, and what it needs that the current one does not.
+OLD_IPYKERNEL = ("ipykernel==6.31.0", "nest-asyncio==1.6.0")
 LOCAL = {"localhost", "127.0.0.1", "::1", "", None}
 
 
@@ -38,8 +44,44 @@ def embedded_model() -> Path:
 
 
 @pytest.fixture(scope="session")
+def old_ipykernel() -> Path:
+    """A folder with ipykernel 6.31, fetched into the user's cache on the first run. It must come first on a kernel's path."""
+    import platformdirs
+
+    folder = Path(platformdirs.user_cache_dir("longctx-tests"), "-".join(OLD_IPYKERNEL).replace("==", "-"))
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            whole = Path(temporary, "whole")
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(whole), *OLD_IPYKERNEL]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            whole.rename(folder)
+    return folder
+
+
+@pytest.fixture(params=["7.", "6.31."])
+def ipykernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels that a test starts run on the installed ipykernel, then on the oldest that we support.
+
+    They find in ``IPYKERNEL_UNDER_TEST`` how their version must begin, and check it.
+    """
+    monkeypatch.setenv("IPYKERNEL_UNDER_TEST", request.param)
+    first = [ROOT]
+    if request.param == "6.31.":
+        old = request.getfixturevalue("old_ipykernel")
+        first.insert(0, old)
+        monkeypatch.setenv("JUPYTER_PATH", str(old / "share" / "jupyter"))  # its own kernel.json says what it can do
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, first)))
+
+
+@pytest.fixture(scope="session")
 def tiny_tokenizer() -> str:
     """The JSON of a small byte-level BPE with Qwen-like control tokens."""
+    return make_tiny_tokenizer()
+
+
+def make_tiny_tokenizer() -> str:
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -50,9 +92,18 @@ def tiny_tokenizer() -> str:
     trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator([Path(__file__).read_text(encoding="utf-8")], trainer)
     tokenizer.add_tokens([AddedToken("<think>", special=False), AddedToken("</think>", special=False)])
+    tokenizer.add_special_tokens(list(VISION_TOKENS.values()))
     text: str = tokenizer.to_str()
     return text
 
+
+#: Roles of a Qwen config, and their tokens.
+VISION_TOKENS = {
+    "vision_start_token_id": "<|vision_start|>",
+    "vision_end_token_id": "<|vision_end|>",
+    "image_token_id": "<|image_pad|>",
+    "video_token_id": "<|video_pad|>",
+}
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
@@ -101,17 +152,28 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: str) -
     def folder(kind: str) -> Path:
         if kind not in made:
             made[kind] = tmp_path_factory.mktemp("models") / kind
-            _build(kind).save_pretrained(made[kind])
-            (made[kind] / "tokenizer.json").write_text(tiny_tokenizer, encoding="utf-8")
-            (made[kind] / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
-            settings = {"eos_token": "<|im_end|>"}
-            (made[kind] / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+            make_tiny_model(kind, made[kind], tiny_tokenizer)
         return made[kind]
 
     return folder
 
 
-def _build(kind: str) -> Any:
+def make_tiny_model(kind: str, folder: Path, tokenizer: str, **text: Any) -> None:
+    """Write the folder of a tiny random model.
+
+    Args:
+        kind: ``"qwen3_5"``, ``"qwen3_5_moe"``, ``"llama"``.
+        folder: to make.
+        tokenizer: its tokenizer.json.
+        text: what differs from TINY_TEXT in the config of a Qwen model's decoder.
+    """
+    _build(kind, tokenizer, text).save_pretrained(folder)
+    (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|im_end|>"}), encoding="utf-8")
+
+
+def _build(kind: str, tokenizer: str, text: dict[str, Any]) -> Any:
     import torch
     from transformers import (
         LlamaConfig,
@@ -123,6 +185,8 @@ def _build(kind: str) -> Any:
     )
 
     torch.manual_seed(0)
+    added = {token["content"]: token["id"] for token in json.loads(tokenizer)["added_tokens"]}
+    ids = {role: added[token] for role, token in VISION_TOKENS.items()}
     if kind == "llama":
         config = LlamaConfig(
             hidden_size=64, intermediate_size=128, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
@@ -130,9 +194,11 @@ def _build(kind: str) -> Any:
         )  # fmt: skip
         return LlamaForCausalLM(config).float()
     if kind == "qwen3_5":
-        return Qwen3_5ForConditionalGeneration(Qwen3_5Config(text_config=TINY_TEXT, vision_config=TINY_VISION)).float()
+        return Qwen3_5ForConditionalGeneration(
+            Qwen3_5Config(text_config={**TINY_TEXT, **text}, vision_config=TINY_VISION, **ids)
+        ).float()
     experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "shared_expert_intermediate_size": 64}
-    config = Qwen3_5MoeConfig(text_config={**TINY_TEXT, **experts}, vision_config=TINY_VISION)
+    config = Qwen3_5MoeConfig(text_config={**TINY_TEXT, **experts, **text}, vision_config=TINY_VISION, **ids)
     return Qwen3_5MoeForConditionalGeneration(config).float()
 
 

@@ -88,6 +88,15 @@ def test_ask_keeps_the_contract_and_reuses_the_prefix(
     assert again[0]["answer"] == answers[0]["answer"]
 
 
+def test_each_of_several_answers_says_which_question_it_is_to(
+    project: Path, tiny_models: Callable[[str], Path], cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["ask", str(project), "--model", str(tiny_models("llama")), "--max-tokens", "4"]
+    assert cli.main([*command, "-q", "How many?", "-q", "How long?"]) == 0
+    said = capsys.readouterr().out
+    assert 0 <= said.index("[1] How many?\n") < said.index("token") < said.index("[2] How long?\n")
+
+
 def test_summarize_keeps_the_contract(project: Path, tiny_models: Callable[[str], Path], tmp_path: Path) -> None:
     done = run("summarize", project, "--model", tiny_models("llama"), "--max-tokens", "8", "--json", cache=tmp_path / "cache")
     assert done.returncode == 0, done.stderr

@@ -16,13 +16,14 @@ PACKAGE = ROOT / "longctx"
 #: Rooms from the ground up; those of one line do not know each other.
 FLOORS = [
     ["errors"],
-    ["jobs"],
+    ["jobs", "words"],
     ["corpus"],
     ["sources", "stream", "planner", "models", "prefixes", "retrieval", "prompts", "views", "citations"],
     ["answers"],
     ["backends"],
     ["summaries"],
-    ["planning", "reading", "speech", "engines"],
+    ["looking", "reading", "speech", "engines"],
+    ["planning"],
     ["assembly"],
     ["showing"],
     ["session"],

@@ -15,11 +15,18 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
+CHECK = """
+import os, ipykernel
+assert ipykernel.__version__.startswith(os.environ["IPYKERNEL_UNDER_TEST"]), ipykernel.__version__
+"""
+
+
 def run_notebook(path: Path, folder: Path) -> Any:
     import nbformat
     from nbclient import NotebookClient
 
     notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(CHECK))
     client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
     client.store_widget_state = False
     client.execute()
@@ -28,10 +35,7 @@ def run_notebook(path: Path, folder: Path) -> Any:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_and_its_saved_outputs_are_final(
-    path: Path, embedded_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+def test_a_notebook_runs_and_its_saved_outputs_are_final(path: Path, embedded_model: Path, ipykernel: None) -> None:
     notebook = run_notebook(path, ROOT / "notebooks")
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]

@@ -23,7 +23,7 @@ def tensors(value: int = 7, dtype: str = "bfloat16") -> dict[str, RawTensor]:
 
 
 def chain(store: PrefixStore, count: int, value: int = 1) -> list[str]:
-    made = names(np.full(count * 4, value, dtype=np.int32), range(4, count * 4 + 1, 4), "f")
+    made = names(np.full(count * 4, value, dtype=np.int64), range(4, count * 4 + 1, 4), "f")
     for i, name in enumerate(made):
         assert store.put(name, parent=made[i - 1] if i else "", length=4 * (i + 1), tensors=tensors())
     return made
@@ -35,7 +35,7 @@ def test_chains_agree_exactly_as_far_as_tokens_and_fingerprint_do(
     a: list[int], b: list[int], f: str, g: str, data: st.DataObject
 ) -> None:
     step = data.draw(st.integers(1, 20))
-    one, two = (names(np.array(t, dtype=np.int32), [*range(step, len(t), step), len(t)], s) for t, s in ((a, f), (b, g)))
+    one, two = (names(np.array(t, dtype=np.int64), [*range(step, len(t), step), len(t)], s) for t, s in ((a, f), (b, g)))
     for i, (x, y) in enumerate(zip(one, two, strict=False)):
         ends = min((i + 1) * step, len(a)), min((i + 1) * step, len(b))
         assert (x == y) == (f == g and a[: ends[0]] == b[: ends[1]])
@@ -200,7 +200,7 @@ def test_the_lease_of_a_process_that_died_does_not_last(tmp_path: Path) -> None:
 
 def test_a_prefix_larger_than_the_cap_is_kept_as_far_as_it_fits(tmp_path: Path) -> None:
     store = PrefixStore(tmp_path, cap=2000)
-    made = names(np.arange(40, dtype=np.int32), range(4, 41, 4), "f")
+    made = names(np.arange(40, dtype=np.int64), range(4, 41, 4), "f")
     kept = [
         store.put(name, parent=made[i - 1] if i else "", length=4 * (i + 1), tensors=tensors()) for i, name in enumerate(made)
     ]
@@ -270,7 +270,7 @@ def test_pruning_never_leaves_a_block_that_nobody_can_reach(
 def test_writers_readers_and_pruners_at_the_same_time_see_whole_blocks_or_none(tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    made = names(np.arange(24, dtype=np.int32), range(4, 25, 4), "f")
+    made = names(np.arange(24, dtype=np.int64), range(4, 25, 4), "f")
 
     def work(seed: int) -> list[str]:
         store = PrefixStore(tmp_path)

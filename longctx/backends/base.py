@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from longctx.errors import UsageError
 from longctx.jobs import Job
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,31 @@ class Memory:
     peak: int = 0
 
 
+class Visuals(Protocol):
+    """What there is to look at in a prompt: pictures, temporal patches of videos. Nothing is decoded before it is asked for."""
+
+    @property
+    def spans(self) -> Sequence[tuple[int, int]]:
+        """First and after-last placeholder of each, ascending, as indices into the prompt."""
+
+    @property
+    def keys(self) -> Sequence[int]:
+        """A negative number for each that stands for what is seen there."""
+
+    def positions(self, length: int) -> NDArray[np.int64]:
+        """The positions of so many tokens of the prompt, [axes, length]."""
+
+    def inputs(self, first: int, stop: int, check: Callable[[], None]) -> Mapping[str, NDArray[Any]]:
+        """What the model's forward takes besides ids and positions for those numbered ``first`` to ``stop - 1``.
+
+        Raises:
+            SourceChangedError: what was planned can no longer be seen.
+        """
+
+    def close(self) -> None:
+        """End the decoding that is under way. Safe to call twice."""
+
+
 class Backend(Protocol):
     """An engine that holds one model and one conversation state at a time. All calls come from one thread."""
 
@@ -109,16 +138,18 @@ class Backend(Protocol):
             Stopped: the user stopped.
         """
 
-    def prefill(self, ids: Sequence[int], job: Job[Any], *, marks: Sequence[int] = ()) -> Reuse:
+    def prefill(self, ids: Sequence[int], job: Job[Any], *, marks: Sequence[int] = (), visuals: Visuals | None = None) -> Reuse:
         """Bring the state to exactly ``ids``, from the longest part that is still at hand, in chunks.
 
         Args:
             ids: the whole prompt, at least one token.
             job: gets stage ``"prefill"`` after each chunk, and is asked for a stop between chunks.
             marks: lengths at which the state is worth keeping, because other prompts begin alike.
+            visuals: what there is to look at in the prompt.
 
         Raises:
             Stopped: the user stopped; finished chunks are kept.
+            SourceChangedError: what was planned can no longer be seen; finished chunks are kept.
         """
 
     def decode(self, sampling: Sampling, stop_ids: Sequence[int], job: Job[Any]) -> Iterator[int]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from longctx.backends.base import LoadSpec, Memory, Reuse, Sampling
+from longctx.backends.base import LoadSpec, Memory, Reuse, Sampling, Visuals
 from longctx.jobs import Job
 
 
@@ -48,8 +48,8 @@ class ScriptedBackend:
         self.loads += 1
         job.report("load", 1, 1, "weights")
 
-    def prefill(self, ids: Sequence[int], job: Job[Any], *, marks: Sequence[int] = ()) -> Reuse:
-        """Take the ids in chunks; reuses what the last prompt has in common."""
+    def prefill(self, ids: Sequence[int], job: Job[Any], *, marks: Sequence[int] = (), visuals: Visuals | None = None) -> Reuse:
+        """Take the ids in chunks, without looking at anything; reuses what the last prompt has in common."""
         same = next(
             (i for i, (a, b) in enumerate(zip(self._state, ids, strict=False)) if a != b), min(len(self._state), len(ids))
         )

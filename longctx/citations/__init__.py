@@ -13,13 +13,15 @@ from longctx.citations import marks
 from longctx.citations.marks import Quote, Sentence
 from longctx.citations.quotes import Found, Segments, locate, search
 from longctx.citations.support import Matcher, claims
-from longctx.corpus import Origin, origin_json
+from longctx.citations.times import held, named
+from longctx.corpus import Moment, Origin, origin_json
 
-__all__ = ["Citation", "Resolved", "check", "match", "nearest", "resolve"]
+__all__ = ["Citation", "Resolved", "at_times", "check", "held", "match", "named", "nearest", "resolve"]
 
 #: The part of a sentence's weight that a line must share to be chosen where the model cites but does not quote.
 RESEMBLES = 0.15
 NEAREST = "nearest to the question; the answer itself has no source"
+ASKED = "what stands at the time that was asked about"
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,25 @@ def nearest(question: str, segments: Segments, allowed: Collection[int] | None =
     return (Citation(1, found.segment, found.origin, found.quote, True, "matched", NEAREST),)
 
 
+def at_times(question: str, segments: Segments, allowed: Collection[int], cited: Sequence[Citation]) -> tuple[Citation, ...]:
+    """The citations of an answer, and the moments of recordings that its question names by their time, where it cites none.
+
+    Args:
+        question: as the user asked it.
+        segments: of the corpus, by id.
+        allowed: ids that the model saw.
+        cited: the citations of the answer.
+    """
+    found = list(cited)
+    seen = sorted(frozenset(allowed) & segments.keys())
+    for time in named(question):
+        if not any(isinstance(place.origin, Moment) and place.origin.start <= time <= place.origin.end for place in found):
+            for id_ in held(time, segments, seen):
+                quote = segments[id_].text.strip()
+                found.append(Citation(len(found) + 1, id_, segments[id_].origin, quote, True, "matched", ASKED))
+    return tuple(found)
+
+
 class _Answer:
     """An answer while its citations are collected."""
 
@@ -233,8 +254,8 @@ class _Answer:
 
     def end(self, sentence: Sentence) -> int:
         """Where a mark can be put after the words of a sentence: before what ends it."""
-        stop = len(self.text[sentence.start : sentence.stop].rstrip()) + sentence.start
-        if sentence.quotes and sentence.quotes[-1].stop == stop:
+        stop = len(self.text[sentence.start : sentence.said].rstrip()) + sentence.start
+        if any(quote.stop == stop for quote in sentence.quotes):
             return stop
         while stop > sentence.start and self.text[stop - 1] in ".!?…。！？":
             stop -= 1
@@ -247,7 +268,7 @@ class _Answer:
         for _, _, citations in self._references:
             for citation in citations:
                 numbers.setdefault(citation, len(numbers) + 1)
-        unsupported = (self._referring(sentence.start, sentence.stop, numbers).strip() for sentence in self._unsupported)
+        unsupported = (self._referring(sentence.start, sentence.said, numbers).strip() for sentence in self._unsupported)
         return Resolved(
             self._referring(0, len(self.text), numbers).strip(),
             tuple(replace(citation, number=number) for citation, number in numbers.items()),

@@ -27,7 +27,8 @@ _SET_OFF = re.compile(
 )
 _QUOTED = ("fence", "code", "straight", "curly", "angle", "low")
 
-_END = re.compile(r"\n+|[。！？]|[.!?…]+[*_'’)\]]*(?=\s|$)")
+#: A line that goes on in small letters is the same sentence, which the model has wrapped.
+_END = re.compile(r"\n{2,}|\n(?![ \t]*[a-z])|[。！？]|[.!?…]+[*_'’)\]]*(?=\s|$)")
 _AFTER_QUOTE = re.compile(r"\s+(?=[A-Z\d“\"`*])")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:e\.g|i\.e|etc|vs|cf|approx|resp|Fig|Figs|Eq|Sec|No|Dr|Mr|Mrs|Ms|St|[A-Z])\.$|^[ \t]*\d{1,3}\.$",
@@ -84,13 +85,20 @@ class Sentence:
         """The segments that it cites, each once, in order."""
         return list(dict.fromkeys(number for mark in self.marks for number in mark.ids))
 
+    @property
+    def said(self) -> int:
+        """Where its own words end: before the block of code that belongs to it, unless it is nothing else."""
+        block = next((quote.start for quote in self.quotes if quote.fenced), self.start)
+        return block if block > self.start else self.stop
+
     def bare(self, text: str) -> str:
         """Its words without marks, bullets and emphasis."""
         kept, at = [], self.start
         for mark in self.marks:
-            kept.append(text[at : mark.start])
-            at = mark.stop
-        kept.append(_CUT_MARK.sub("", text[at : self.stop]))
+            if mark.stop <= self.said:
+                kept.append(text[at : mark.start])
+                at = mark.stop
+        kept.append(_CUT_MARK.sub("", text[at : self.said]))
         return " ".join(_MARKUP.sub("", _BULLET.sub("", "".join(kept))).split())
 
 

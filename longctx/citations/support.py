@@ -15,6 +15,7 @@ from itertools import pairwise
 
 from longctx.citations.quotes import Found, Segments, narrowed
 from longctx.corpus import Lines, Segment, split_lines
+from longctx.words import stem
 
 #: The part of a sentence's weight that lines must share to be called its source.
 ENOUGH = 0.5
@@ -25,10 +26,12 @@ MOST_LINES = 3
 WORTH = 0.12
 #: A number or a name that is made of parts (``max_attempts``) weighs so much more than a word.
 NAME_WEIGHT = 2.0
+LEAST_NAME = 4
 
 #: The parts of words: ``maxAttempts`` and ``max_attempts`` have two; a Chinese or Japanese character is one.
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+(?:[.,]\d+)*|[぀-ヿ㐀-鿿가-힯]|[^\W\d_a-zA-Z぀-ヿ㐀-鿿가-힯]+")
 _NAME = re.compile(r"\b(?=\w*[^\W\d_])(?:\w+(?:[._]\w+)+|[a-z]+[A-Z]\w*|[A-Z]+[a-z]+[A-Z]\w*|[A-Z_]{3,}|\w*\d\w*)")
+_SEPARATOR = re.compile(r"[\W_]+")
 _STOP = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n\s*\n")
 
 _COMMON = frozenset(
@@ -69,17 +72,9 @@ def words(text: str) -> set[str]:
 
 @lru_cache(maxsize=1 << 17)
 def _plain(part: str) -> str:
-    """A word without case and the endings of plural and tense, empty for one without content.
-
-    What matters is the same rule on both sides, not grammar.
-    """
+    """A word without case and endings, empty for one without content."""
     word = part.lower()
-    if word in _COMMON or (len(word) == 1 and "a" <= word <= "z"):
-        return ""
-    for ending, least in (("ies", 6), ("ing", 6), ("ed", 6), ("es", 6), ("s", 4)):
-        if word.endswith(ending) and len(word) >= least and not word.endswith("ss"):
-            return word[: -len(ending)]
-    return word
+    return "" if word in _COMMON or (len(word) == 1 and "a" <= word <= "z") else stem(word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +95,9 @@ class Support:
 
     @property
     def enough(self) -> bool:
-        """Whether they may be called the sentence's source: not for one word of many, nor where a number is another one."""
+        """Whether they may be called the sentence's source: not for one word of many, nor where a number or name is another."""
         lone = self.shared == 1 and bool(self.missing)
-        return self.share >= ENOUGH and not lone and not any(word[0].isdigit() for word in self.missing)
+        return self.share >= ENOUGH and not lone and not any(word[0].isdigit() or _made(word) for word in self.missing)
 
 
 class Matcher:
@@ -129,7 +124,7 @@ class Matcher:
         return where
 
     def best(self, sentence: str, among: Collection[int] | None = None) -> Support | None:
-        """The lines that share most with a sentence; None where none shares anything.
+        """The lines that share most with a sentence, of equals the shortest; None where none shares anything.
 
         Args:
             sentence: one of those that the matcher was made for.
@@ -143,7 +138,7 @@ class Matcher:
                     scores[number] += weight
         nearest = sorted(scores, key=lambda number: (-scores[number], number))[:MOST_SEGMENTS]
         supports = [_nearest_lines(number, self._segments[number], weights) for number in nearest]
-        return max(supports, key=lambda support: support.share, default=None)
+        return max(supports, key=lambda support: (support.share, -len(support.found.quote)), default=None)
 
     def supported(self, sentence: str) -> Support | None:
         """The lines that share enough with a sentence to be called its source."""
@@ -165,7 +160,8 @@ class Matcher:
 def _nearest_lines(number: int, segment: Segment, weights: Mapping[str, float]) -> Support:
     """The few lines of a segment, neighbours of each other, that share most; a further one must add something."""
     places = _places(segment)
-    known = [_shared(segment.text[start:stop], weights) for start, stop in places]
+    path = _squashed(getattr(segment.origin, "path", ""))
+    known = [_shared(segment.text[start:stop], path, weights) for start, stop in places]
     total = sum(weights.values())
 
     def share(first: int, last: int) -> float:
@@ -179,8 +175,25 @@ def _nearest_lines(number: int, segment: Segment, weights: Mapping[str, float]) 
     return Support(found, share(first, last), len(weights) - len(missing), missing)
 
 
-def _shared(line: str, weights: Mapping[str, float]) -> set[str]:
-    return (words(line) & weights.keys()) | {name for name in weights if name in line and _NAME.fullmatch(name)}
+def _shared(line: str, path: str, weights: Mapping[str, float]) -> set[str]:
+    """The words of a line that count, and names that stand there or in its path however they are written."""
+    squashed = _squashed(line)
+    names = {name for name in weights if _NAME.fullmatch(name) and (name in line or _stands(name, squashed, path))}
+    return (words(line).union(*map(words, names)) & weights.keys()) | names
+
+
+def _stands(name: str, *places: str) -> bool:
+    return _made(name) and any(_squashed(name) in place for place in places)
+
+
+def _made(name: str) -> bool:
+    """Whether it is made of parts, so that the parts alone do not make it: ``NoneTypeError``; and no ``e.g``."""
+    return len(_squashed(name)) >= LEAST_NAME and len(_PART.findall(name)) > 1
+
+
+def _squashed(text: str) -> str:
+    """A text in which ``maxAttempts``, ``max_attempts`` and ``MAX-ATTEMPTS`` are one."""
+    return _SEPARATOR.sub("", text).lower()
 
 
 def _places(segment: Segment) -> list[tuple[int, int]]:

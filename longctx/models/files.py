@@ -24,6 +24,7 @@ class ModelFiles:
         template: the chat template (Jinja), or None for a model that was not trained to chat.
         special: control strings by role: ``"bos_token"``, ``"eos_token"``.
         generation: generation_config.json; empty where there is none.
+        processor: what is said about how pictures are prepared; empty where nothing is.
         remote: whether the weights still have to be downloaded.
     """
 
@@ -33,6 +34,7 @@ class ModelFiles:
     template: str | None
     special: Mapping[str, str] = field(default_factory=dict)
     generation: Mapping[str, Any] = field(default_factory=dict)
+    processor: Mapping[str, Any] = field(default_factory=dict)
     remote: bool = False
 
     @classmethod
@@ -67,6 +69,7 @@ class ModelFiles:
             template=_template(folder, settings),
             special=_special(settings),
             generation=read_json(folder, "generation_config.json", name, optional=True),
+            processor=_processor(folder, name),
             remote=remote,
         )
 
@@ -101,6 +104,14 @@ def read_json(folder: Path, file: str, name: str, *, optional: bool = False) -> 
     if not isinstance(value, dict):
         raise ModelDamagedError(f"{name}: {path} holds {type(value).__name__}, not an object")
     return value
+
+
+def _processor(folder: Path, name: str) -> Mapping[str, Any]:
+    """Of pictures: in a file of its own, or, as transformers 5 saves it, inside that of the whole processor."""
+    own = read_json(folder, "preprocessor_config.json", name, optional=True)
+    whole = read_json(folder, "processor_config.json", name, optional=True)
+    inside = whole.get("image_processor")
+    return own or (inside if isinstance(inside, dict) else {})
 
 
 def _template(folder: Path, settings: Mapping[str, Any]) -> str | None:

@@ -6,7 +6,7 @@ was asked for. A corpus that is too large is no error: segments are then chosen 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,18 +15,9 @@ from longctx.planner import memory as bytes_of
 from longctx.planner import notes
 from longctx.planner.devices import Device
 from longctx.planner.figures import Figures, LeftOut, Mode, Share
+from longctx.planner.footage import Sampling
 from longctx.planner.geometry import Geometry
-from longctx.planner.memory import Memory, Precision
-
-#: Models with fewer parameters stay in 16 bits: 4 bits save little there and cost quality.
-SMALL_MODEL = 1_000_000_000
-#: A window below this is of no use; a plan that cannot even have it does not fit.
-LEAST_WINDOW = 2_048
-#: Tokens kept for conversation and answer: an eighth of the native window, within these.
-LEAST_RESERVE, MOST_RESERVE = 1_024, 8_192
-CHUNKS = {"cuda": 2_048, "mps": 1_024, "cpu": 512}
-#: Chunked bf16 prefill is exact at multiples of this.
-CHUNK_STEP = 64
+from longctx.planner.limits import LEAST_RESERVE, Limits, limits
 
 
 def plan(
@@ -43,6 +34,9 @@ def plan(
     reserve: int | None = None,
     chunk: int | None = None,
     max_window: int | None = None,
+    largest_item: int = 0,
+    samplings: Sequence[Sampling] = (),
+    estimated: Collection[str] = (),
     counts_basis: str = "exact",
 ) -> Figures:
     """Plan how a model reads sources on a device.
@@ -60,6 +54,9 @@ def plan(
         reserve: tokens kept for conversation and answer.
         chunk: tokens of one prefill step; None takes the largest usual one that the memory allows.
         max_window: the model's maximum, in place of the table's.
+        largest_item: tokens of the largest picture or temporal patch, which no prefill step cuts; 0 where none is seen.
+        samplings: what is looked at of each video, for the rows of these sources.
+        estimated: paths of sources whose tokens are estimates.
         counts_basis: how tokens were counted, in words.
 
     Raises:
@@ -74,53 +71,32 @@ def plan(
     >>> figures.yarn_factor, figures.window, figures.memory.kv_cache, figures.fits
     (2.0, 16384, 302376960, True)
     """
-    _require_sizes(source_tokens, overhead_tokens)
-    rope = geometry.rope if max_window is None else geometry.rope.limited(max_window)
-    geometry = replace(geometry, rope=rope)
-    if window is not None and not 0 < window <= rope.maximum_window:
-        raise UsageError(
-            f"window={window} is not between 1 and the maximum of {model}, {rope.maximum_window}",
-            hint="max_window= replaces the maximum where the table of known families is wrong",
-        )
-    if memory is not None:
-        device = replace(device, memory_available=_positive("memory", memory))
+    _require_sizes(source_tokens)
     return _Planner(
-        geometry=geometry,
+        limits=limits(
+            geometry,
+            device,
+            overhead_tokens=overhead_tokens,
+            bits=bits,
+            dtype=dtype,
+            memory=memory,
+            window=window,
+            max_window=max_window,
+            reserve=reserve,
+            chunk=chunk,
+            largest_item=largest_item,
+            model=model,
+        ),
         model=model,
         sources=tuple(source_tokens),
-        overhead=overhead_tokens,
-        device=device,
-        precision=Precision(default_bits(geometry) if bits is None else bits, dtype or device.dtype),
-        asked_window=window,
-        asked_reserve=None if reserve is None else _positive("reserve", reserve),
-        asked_chunk=None if chunk is None else _positive("chunk", chunk),
+        samplings={sampling.path: sampling for sampling in samplings},
+        estimated=frozenset(estimated),
         counts_basis=counts_basis,
     ).figures()
 
 
-def default_bits(geometry: Geometry) -> int:
-    """16 bits per weight for models under 1B parameters, else 4."""
-    return 16 if geometry.parameters.total < SMALL_MODEL else 4
-
-
-def default_reserve(native_window: int, maximum: int) -> int:
-    """Tokens for conversation and answer; never more than a quarter of the maximum.
-
-    >>> default_reserve(8_192, 32_768), default_reserve(262_144, 1_010_000), default_reserve(512, 2_048)
-    (1024, 8192, 512)
-    """
-    usual = min(MOST_RESERVE, max(LEAST_RESERVE, native_window // 8))
-    return max(1, min(usual, maximum // 4))
-
-
-def _positive(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UsageError(f"{name}={value!r} is no positive whole number")
-    return value
-
-
-def _require_sizes(source_tokens: Sequence[tuple[str, int]], overhead_tokens: int) -> None:
-    for path, tokens in (*source_tokens, ("the prompt's frame", overhead_tokens)):
+def _require_sizes(source_tokens: Sequence[tuple[str, int]]) -> None:
+    for path, tokens in source_tokens:
         if tokens < 0:
             raise UsageError(f"{path} has {tokens} tokens; a count cannot be negative")
 
@@ -129,18 +105,21 @@ def _require_sizes(source_tokens: Sequence[tuple[str, int]], overhead_tokens: in
 class _Planner:
     """One plan in the making."""
 
-    geometry: Geometry
+    limits: Limits
     model: str
     sources: tuple[tuple[str, int], ...]
-    overhead: int
-    device: Device
-    precision: Precision
-    asked_window: int | None
-    asked_reserve: int | None
-    asked_chunk: int | None
+    samplings: Mapping[str, Sampling]
+    estimated: frozenset[str]
     counts_basis: str
 
-    # -- what is needed ----------------------------------------------------------------------------------------------
+    @property
+    def geometry(self) -> Geometry:
+        return self.limits.geometry
+
+    @property
+    def overhead(self) -> int:
+        return self.limits.overhead
+
     @cached_property
     def corpus_tokens(self) -> int:
         return sum(tokens for _, tokens in self.sources)
@@ -149,84 +128,33 @@ class _Planner:
     def whole_prompt(self) -> int:
         return self.corpus_tokens + self.overhead
 
-    @cached_property
-    def maximum(self) -> int:
-        return self.geometry.rope.maximum_window
-
-    @cached_property
-    def reserve(self) -> int:
-        if self.asked_reserve is not None:
-            return self.asked_reserve
-        limit = self.maximum if self.asked_window is None else self.asked_window
-        return default_reserve(self.geometry.native_window, limit)
-
-    @cached_property
-    def least(self) -> int:
-        return min(LEAST_WINDOW, self.geometry.native_window, self.asked_window or LEAST_WINDOW)
-
-    # -- what the memory allows --------------------------------------------------------------------------------------
-    def estimate(self, tokens: int, chunk: int, precision: Precision | None = None) -> Memory:
-        return bytes_of.estimate(
-            self.geometry,
-            precision or self.precision,
-            self.device.kind,
-            tokens=tokens,
-            chunk=chunk,
-            available=self.device.memory_available,
-        )
-
-    @cached_property
-    def chunks(self) -> tuple[int, ...]:
-        """Prefill steps to try, the largest first."""
-        if self.asked_chunk is not None:
-            return (self.asked_chunk,)
-        return tuple(_halves(CHUNKS[self.device.kind]))
-
-    def chunk_for(self, tokens: int) -> int | None:
-        """The largest step with which so many tokens fit, or None."""
-        return next((chunk for chunk in self.chunks if self.estimate(tokens, chunk).fits), None)
-
-    def largest(self, most: int, chunk: int) -> int:
-        """The most tokens, up to ``most``, that fit with a step; 0 where none do."""
-        low, high = 0, most
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if self.estimate(middle, chunk).fits else (low, middle - 1)
-        return low
-
-    @cached_property
-    def room(self) -> int:
-        """The most tokens that model and memory hold; an asked window is held to its last token or not at all."""
-        if self.asked_window is not None:
-            return self.asked_window if self.chunk_for(self.asked_window) is not None else 0
-        return self.largest(self.maximum, self.chunks[-1])
-
     # -- the three outcomes ------------------------------------------------------------------------------------------
     def figures(self) -> Figures:
         """Whole where it can be, else chosen per question, else a refusal with alternatives."""
-        if self.room < self.least:
+        limits = self.limits
+        if limits.room < limits.least:
             return self.refused()
-        spare = self.room - self.whole_prompt
-        if spare >= (self.asked_reserve or min(self.reserve, LEAST_RESERVE, self.room // 4)):
-            return self.whole(min(self.reserve, spare))
-        return self.retrieval(self.asked_window or min(self.room, self.geometry.native_window))
+        spare = limits.room - self.whole_prompt
+        if spare >= (limits.asked_reserve or min(limits.reserve, LEAST_RESERVE, limits.room // 4)):
+            return self.whole(min(limits.reserve, spare))
+        return self.retrieval(limits.asked_window or min(limits.room, self.geometry.native_window))
 
     def whole(self, reserve: int) -> Figures:
         """Every source is read, once."""
-        tokens = self.asked_window or self.whole_prompt + reserve
-        chunk = self.chunk_for(tokens) or self.chunks[-1]
+        asked, tokens = self.limits.asked_window, self.limits.asked_window or self.whole_prompt + reserve
+        chunk = self.limits.chunk_for(tokens) or self.limits.chunks[-1]
         factor = self.geometry.rope.choose(tokens)
-        window = self.asked_window or self.allowed(tokens, self.geometry.rope.window(factor), chunk)
-        remarks = notes.yarn(self.geometry, factor) + ([notes.tight(reserve)] if reserve < self.reserve else [])
+        window = asked or self.allowed(tokens, self.geometry.rope.window(factor), chunk)
+        remarks = notes.yarn(self.geometry, factor) + ([notes.tight(reserve)] if reserve < self.limits.reserve else [])
         return self.result("whole", True, factor, window, self.whole_prompt, reserve, tokens, chunk, remarks)
 
     def allowed(self, tokens: int, window: int, chunk: int) -> int:
         """A window, shrunk to what the memory holds, but never below what was planned."""
-        return window if self.estimate(window, chunk).fits else max(tokens, self.largest(window, chunk))
+        return window if self.limits.estimate(window, chunk).fits else max(tokens, self.limits.largest(window, chunk))
 
     def retrieval(self, window: int) -> Figures:
         """Segments are chosen for each question."""
-        reserve = self.asked_reserve or min(self.reserve, window // 4)
+        reserve = self.limits.asked_reserve or min(self.limits.reserve, window // 4)
         prompt = window - reserve
         if prompt <= self.overhead:
             raise PlanError(
@@ -234,36 +162,30 @@ class _Planner:
                 f"the answer {reserve}",
                 hint="plan a larger window, or give more memory",
             )
-        factor, chunk = self.geometry.rope.choose(window), self.chunk_for(window) or self.chunks[-1]
+        factor, chunk = self.geometry.rope.choose(window), self.limits.chunk_for(window) or self.limits.chunks[-1]
         remarks = [*notes.yarn(self.geometry, factor), *self.why_not_whole(prompt - self.overhead)]
         return self.result("retrieval", True, factor, window, prompt, reserve, window, chunk, remarks)
 
     def refused(self) -> Figures:
         """Nothing fits; the figures say by how much, the warnings what would."""
-        tokens, chunk = self.asked_window or self.least, self.chunks[-1]
-        factor, reserve = self.geometry.rope.choose(tokens), min(self.reserve, tokens // 4)
+        limits = self.limits
+        tokens, chunk = limits.asked_window or limits.least, limits.chunks[-1]
+        factor, reserve = self.geometry.rope.choose(tokens), min(limits.reserve, tokens // 4)
         prompt = min(self.whole_prompt, tokens - reserve)
-        remarks = notes.alternatives(self.estimate(tokens, chunk), tokens, self.lighter(tokens, chunk), self.shorter(tokens))
+        remarks = notes.alternatives(
+            limits.estimate(tokens, chunk), tokens, limits.lighter(tokens, chunk), limits.shorter(tokens)
+        )
         return self.result("whole", False, factor, tokens, prompt, reserve, tokens, chunk, list(remarks))
 
     # -- words and rows ----------------------------------------------------------------------------------------------
-    def lighter(self, tokens: int, chunk: int) -> list[tuple[int, Memory]]:
-        """Fewer bits that would do or come closer."""
-        fewer = (bits for bits in bytes_of.BITS if bits < self.precision.bits)
-        return [(bits, self.estimate(tokens, chunk, Precision(bits, self.precision.dtype))) for bits in fewer]
-
-    def shorter(self, tokens: int) -> int:
-        """A smaller window that would do, or 0."""
-        room = self.largest(tokens, self.chunks[-1])
-        return room if room >= min(LEAST_WINDOW, self.geometry.native_window) else 0
-
     def why_not_whole(self, budget: int) -> Iterator[str]:
-        wanted = self.whole_prompt + self.reserve
+        """Why segments are chosen, and at what price."""
+        wanted = self.whole_prompt + self.limits.reserve
         yield notes.chosen(self.corpus_tokens, budget)
-        if wanted > self.maximum:
-            yield notes.past_maximum(self.geometry, wanted, self.maximum)
-        elif self.asked_window is None:
-            yield notes.past_memory(self.estimate(wanted, self.chunks[-1]), wanted)
+        if wanted > self.limits.maximum:
+            yield notes.past_maximum(self.geometry, wanted, self.limits.maximum)
+        elif self.limits.asked_window is None:
+            yield notes.past_memory(self.limits.estimate(wanted, self.limits.chunks[-1]), wanted)
 
     def result(
         self,
@@ -277,14 +199,16 @@ class _Planner:
         chunk: int,
         remarks: Sequence[str],
     ) -> Figures:
-        rope, element = self.geometry.rope, self.precision.element
+        """The figures of an outcome."""
+        rope, device, precision = self.geometry.rope, self.limits.device, self.limits.precision
+        known = notes.model(self.geometry, precision, device, chunk, sees=self.limits.largest_item > 0)
         return Figures(
             model=self.model,
             fits=fits,
             mode=mode,
-            device=self.device.kind,
-            bits=self.precision.bits,
-            dtype=self.precision.dtype,
+            device=device.kind,
+            bits=precision.bits,
+            dtype=precision.dtype,
             window=window,
             native_window=rope.native_window,
             maximum_window=rope.maximum_window,
@@ -294,22 +218,34 @@ class _Planner:
             segment_budget=max(0, prompt - self.overhead),
             reserve=reserve,
             planned_tokens=tokens,
-            memory=self.estimate(tokens, chunk),
-            disk=bytes_of.prefix(self.geometry, prompt, element),
+            memory=self.limits.estimate(tokens, chunk),
+            disk=bytes_of.prefix(self.geometry, prompt, precision.element),
             chunk=chunk,
-            sources=tuple(Share(path, n, n / self.corpus_tokens if n else 0.0) for path, n in self.sources),
+            sources=tuple(self.shares()),
             left_out=self.left_out(prompt - self.overhead) if mode == "retrieval" else (),
-            warnings=(*remarks, *notes.model(self.geometry, self.precision, self.device, chunk), *self.device.warnings),
-            counts_basis=self.counts_basis,
+            warnings=(*remarks, *known, *device.warnings),
+            counts_basis=self.basis(),
         )
 
+    def shares(self) -> Iterator[Share]:
+        """Sources, with what is seen of them."""
+        for path, tokens in self.sources:
+            share = Share(path, tokens, tokens / self.corpus_tokens if tokens else 0.0, estimated=path in self.estimated)
+            seen = self.samplings.get(path)
+            yield (
+                share
+                if seen is None
+                else replace(
+                    share, frames=seen.frames, fps=seen.fps, frame_size=(seen.width, seen.height) if seen.frames else None
+                )
+            )
+
+    def basis(self) -> str:
+        """How tokens were counted; how many sources were not."""
+        guessed = sum(path in self.estimated for path, _ in self.sources)
+        return f"{self.counts_basis}; {guessed} of {len(self.sources)} sources estimated" if guessed else self.counts_basis
+
     def left_out(self, budget: int) -> tuple[LeftOut, ...]:
+        """The sources that cannot all be read."""
         reason = f"chosen per question: {budget:,} of {self.corpus_tokens:,} tokens fit at a time"
         return tuple(LeftOut(path, tokens, reason) for path, tokens in self.sources if tokens)
-
-
-def _halves(chunk: int) -> Iterator[int]:
-    """A step and its halves, down to the smallest exact one."""
-    while chunk >= CHUNK_STEP:
-        yield chunk
-        chunk //= 2

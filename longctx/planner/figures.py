@@ -12,11 +12,33 @@ Mode = Literal["whole", "retrieval"]
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A source and its share of the corpus, 0 to 1."""
+    """A source and its share of the corpus.
+
+    Args:
+        path: as it is cited.
+        tokens: of all of it, frames included.
+        share: of the corpus, 0 to 1.
+        frames: that are looked at; None where it is no video.
+        fps: frames of a second.
+        frame_size: pixels (width, height) of each; None where there are none.
+        estimated: whether the tokens are an estimate.
+    """
 
     path: str
     tokens: int
     share: float
+    frames: int | None = None
+    fps: float | None = None
+    frame_size: tuple[int, int] | None = None
+    estimated: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The row of the JSON contract; what is said of videos and of estimates stands in their rows only."""
+        row: dict[str, Any] = {"path": self.path, "tokens": self.tokens, "share": self.share}
+        if self.frames is not None:
+            size = list(self.frame_size) if self.frame_size else None
+            row |= {"frames": self.frames, "fps": round(self.fps or 0.0, 4), "frame_size": size}
+        return row | ({"estimated": True} if self.estimated else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +121,7 @@ class Figures:
             "memory": self.memory.to_json(),
             "disk": self.disk,
             "chunk": self.chunk,
-            "sources": [asdict(share) for share in self.sources],
+            "sources": [share.to_json() for share in self.sources],
             "left_out": [asdict(entry) for entry in self.left_out],
             "warnings": list(self.warnings),
             "counts_basis": self.counts_basis,

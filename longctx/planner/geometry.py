@@ -16,6 +16,7 @@ from longctx.errors import ModelError, PlanError
 from longctx.planner import towers
 from longctx.planner.families import NOT_GENERATIVE, SPEAKING, Family, family_of
 from longctx.planner.fields import MOST_LAYERS, Fields
+from longctx.planner.towers import Sight
 from longctx.planner.yarn import Rope
 
 #: bitsandbytes' CPU kernels crash for other sizes, so such modules stay in 16 bits: out_features by 32, in_features by 64.
@@ -129,6 +130,7 @@ class Geometry:
         parameters: numbers by part.
         linears: matrices of the decoder, the head not among them.
         recurrence: of layers of linear attention, or None.
+        sight: of the vision tower; None where there is none, or one of a kind that is not known.
 
     >>> tiny = dict(model_type="llama", hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
     ...             num_key_value_heads=2, vocab_size=256, max_position_embeddings=1024, tie_word_embeddings=True)
@@ -153,6 +155,7 @@ class Geometry:
     parameters: Parameters
     linears: tuple[Linear, ...]
     recurrence: Recurrence | None = None
+    sight: Sight | None = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, name: str = "") -> Geometry:
@@ -243,7 +246,7 @@ class _Reader:
         """Everything, joined."""
         layers = self._layers()
         sparse = [self._sparse(i) for i in range(self.depth)]
-        vision, vision_known = towers.parameters(self.whole, str(self.whole.get("model_type")), self.hidden)
+        vision, vision_known = towers.parameters(self.whole, self.hidden)
         vocabulary = self.text.size("vocab_size")
         full = sum(kind != "linear_attention" for kind in layers)
         recurrence = self._recurrence() if full < self.depth else None
@@ -275,6 +278,7 @@ class _Reader:
             parameters=parameters,
             linears=tuple(dataclasses.replace(linear, count=n) for linear, n in self.linears.items()),
             recurrence=recurrence,
+            sight=towers.sight(self.whole, self.hidden),
         )
 
     # -- layers ------------------------------------------------------------------------------------------------------

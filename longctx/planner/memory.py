@@ -1,4 +1,4 @@
-"""Memory: bytes of weights, K/V, state and the activations of one prefill step, by formula. Measures nothing.
+"""Memory: bytes of weights, K/V, state, and the activations of one prefill step and what it sees, by formula. Measures nothing.
 
 Every figure is ``"computed"``. The peak is that of the last step of a prefill, when K/V is longest; one layer's temporaries
 live at a time. On CUDA the sum carries 10 % and 1 GB of headroom, because it was never measured there.
@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 from longctx.errors import UsageError
 from longctx.planner.geometry import Geometry, Linear, Recurrence
+from longctx.planner.towers import Sight
 
 BITS = (4, 8, 16)
 ELEMENT = {"bfloat16": 2, "float16": 2, "float32": 4}
@@ -26,6 +27,11 @@ CUDA_HEADROOM, CUDA_SHARE = 1_000_000_000, 0.10
 SNAPSHOTS = 2
 #: Gated DeltaNet's reference code works on blocks of this many tokens.
 DELTA_BLOCK = 64
+#: Learned positions from which that of one patch is mixed.
+TAPS = 4
+#: Freed blocks of less than 32 MiB stay with glibc, in holes too small for the next: of a vision tower 35 to 90 MB were
+#: measured in bf16, 65 to 170 in float32. This is for each byte of a number.
+KEPT_BY_MALLOC = 24 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,8 @@ class Memory:
         kv_cache: keys and values.
         state: recurrent and convolution state, with its snapshots.
         activations: temporaries of one prefill step.
+        vision: what a step that sees takes besides: pixels and encoded pictures beside the text, or as much as encoding them,
+            which comes before, is hungrier than the text.
         overhead: libraries and allocator; on CUDA the context and the headroom.
         available: what the device has for all of this.
         basis: how the figures were found.
@@ -46,6 +54,7 @@ class Memory:
     kv_cache: int
     state: int
     activations: int
+    vision: int
     overhead: int
     available: int
     basis: str = "computed"
@@ -53,7 +62,7 @@ class Memory:
     @property
     def total(self) -> int:
         """The sum of the components."""
-        return self.weights + self.kv_cache + self.state + self.activations + self.overhead
+        return self.weights + self.kv_cache + self.state + self.activations + self.vision + self.overhead
 
     @property
     def fits(self) -> bool:
@@ -94,7 +103,9 @@ class Precision:
         return ELEMENT[self.dtype]
 
 
-def estimate(geometry: Geometry, precision: Precision, kind: str, *, tokens: int, chunk: int, available: int) -> Memory:
+def estimate(
+    geometry: Geometry, precision: Precision, kind: str, *, tokens: int, chunk: int, available: int, largest_item: int = 0
+) -> Memory:
     """The peak while a prompt of so many tokens is read.
 
     Args:
@@ -104,12 +115,17 @@ def estimate(geometry: Geometry, precision: Precision, kind: str, *, tokens: int
         tokens: that the K/V will hold at the end.
         chunk: tokens of one prefill step.
         available: bytes that the device has.
+        largest_item: tokens of the largest picture or temporal patch, which no step cuts; 0 where there is nothing to see.
     """
+    step = max(chunk, largest_item)
+    text = activations(geometry, precision, kind, tokens=tokens, chunk=step)
+    seen = min(step, max(1, tokens)) if largest_item else 0
     parts = (
         weights(geometry, precision),
         kv_cache(geometry, tokens, precision.element),
         (1 + SNAPSHOTS) * geometry.state_bytes(precision.element),
-        activations(geometry, precision, kind, tokens=tokens, chunk=chunk),
+        text,
+        vision(geometry, precision, kind, tokens=seen, text=text),
     )
     return Memory(*parts, overhead(kind, sum(parts)), available)
 
@@ -161,12 +177,12 @@ def overhead(kind: str, parts: int) -> int:
 def activations(geometry: Geometry, precision: Precision, kind: str, *, tokens: int, chunk: int) -> int:
     """Peak bytes of temporaries in one prefill step of ``chunk`` tokens that ends at ``tokens``.
 
-    The residual stream, the mask (one byte per query and key, made once), and the most hungry of attention, MLP, linear
-    attention, one dequantised matrix and the logits of the last token.
+    The residual stream, the mask where there is one (one byte per query and key, made once), and the most hungry of attention,
+    MLP, linear attention, one dequantised matrix and the logits of the last token.
     """
     chunk, element = min(chunk, max(1, tokens)), precision.element
     residual = chunk * geometry.hidden * (3 * element + 8)  # stream, normed, branch; the norm works on two float32 copies
-    mask = chunk * tokens if tokens > chunk else 0
+    mask = chunk * tokens if tokens > chunk and _masked(geometry, kind) else 0
     temporaries = (
         _attention(geometry, element, kind, tokens, chunk) + _dequantized(geometry, precision),
         3 * chunk * geometry.mlp_width * element + _dequantized(geometry, precision),
@@ -179,15 +195,22 @@ def activations(geometry: Geometry, precision: Precision, kind: str, *, tokens: 
 def _attention(geometry: Geometry, element: int, kind: str, tokens: int, chunk: int) -> int:
     """Queries, keys and values with their rotated copies and the output. No score matrix: SDPA's kernels work in tiles.
 
-    With a mask, SDPA gets keys and values repeated to every query head (transformers 5.23, ``use_gqa_in_sdpa``; not on MPS) and
-    turns the boolean mask into one of the dtype.
+    Without a mask, a chunk after a past has two outputs that are merged in float32. With one, SDPA gets keys and values repeated
+    to every query head (transformers 5.23, ``use_gqa_in_sdpa``; not on MPS) and turns the boolean mask into one of the dtype.
     """
     queries, keys = geometry.heads * geometry.head_dim, geometry.kv_heads * geometry.head_dim
     own = chunk * element * ((6 if geometry.gated_query else 5) * queries + 4 * keys)
     if tokens <= chunk:
         return own
+    if not _masked(geometry, kind):
+        return own + chunk * queries * (2 * element + 3 * 4 + 2 * element)
     repeated = 2 * tokens * queries * element if geometry.heads > geometry.kv_heads and kind != "mps" else 0
     return own + repeated + chunk * tokens * element
+
+
+def _masked(geometry: Geometry, kind: str) -> bool:
+    """Whether a chunk after a past is given a mask: not on CPUs, where longctx attends without, but for sliding windows."""
+    return kind != "cpu" or geometry.count("sliding_attention") > 0
 
 
 def _linear_attention(sizes: Recurrence, element: int, chunk: int) -> int:
@@ -203,3 +226,50 @@ def _dequantized(geometry: Geometry, precision: Precision) -> int:
     if precision.bits == 16:
         return 0
     return max((linear.outputs * linear.inputs for linear in geometry.quantized), default=0) * precision.element
+
+
+# -- what is seen ------------------------------------------------------------------------------------------------------
+def vision(geometry: Geometry, precision: Precision, kind: str, *, tokens: int, text: int) -> int:
+    """Bytes that a step which sees takes besides the text's activations; 0 where the vision tower is not known.
+
+    Pictures are encoded before the text is read, so the two peaks are never there at once.
+
+    Args:
+        geometry: of the model.
+        precision: of what is not quantised; a vision tower is not.
+        kind: ``"cuda"``, ``"mps"`` or ``"cpu"``.
+        tokens: placeholders of the step; 0 where it sees nothing.
+        text: bytes of the text's activations.
+    """
+    sight, element = geometry.sight, precision.element
+    if sight is None or not tokens:
+        return 0
+    patches = tokens * sight.merge**2
+    pixels = 4 * patches * sight.patch_values
+    embedded = tokens * geometry.hidden * element
+    merged = tokens * sight.out * element * (1 + sight.taps)
+    beside = pixels + patches * sight.hidden * element + 2 * merged + embedded  # the tower's last layer; merged, and joined
+    return max(beside, pixels + embedded + merged + encoder(sight, element, kind, patches) - text)
+
+
+def encoder(sight: Sight, element: int, kind: str, patches: int) -> int:
+    """Peak bytes of a vision tower over so many patches, its pixels (float32) and its result not among them.
+
+    The hungriest of: learned positions, four mixed in float32 for each patch; attention, whose queries and keys turn in
+    float32; the MLP. SDPA sees each temporal patch alone and works in tiles: no score matrix (transformers 5.23,
+    models/qwen3_5/modeling_qwen3_5.py). On CPUs within 5 % of what lives at once; what the process holds varies by 20 %.
+
+    >>> encoder(Sight(hidden=768, heads=12, mlp_width=3072), 2, "cpu", 4096) / 1e6
+    197.132288
+    """
+    wide = 4 if element < 4 else 0  # a float32 copy of what is narrower
+    mixed = TAPS * (element + 4 + (wide if kind == "cpu" else 0)) + element
+    # through the layers: their input, the sum after attention, the mixed positions (float32), which live on
+    stream = 2 * element + 4
+    turned = (1 + 3) * element + 2 * wide + 4 + 3 * 4  # normed; q, k, v; one turned; what the other one is turned with
+    attended = (1 + 3 + 2 + 2) * element
+    widened = element + 2 * element * sight.mlp_width / sight.hidden
+    hungriest = max(mixed, stream + max(turned, attended, widened))
+    own = sight.patch_values * (element if wide else 0) + 2 * 4 * (sight.hidden // sight.heads)  # pixels cast; cos and sin
+    kept = KEPT_BY_MALLOC * element if kind == "cpu" else 0
+    return patches * (int(hungriest * sight.hidden) + own) + kept

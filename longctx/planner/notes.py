@@ -61,8 +61,8 @@ def alternatives(memory: Memory, tokens: int, lighter: Sequence[tuple[int, Memor
     yield "or take a smaller model, or free memory"
 
 
-def model(geometry: Geometry, precision: Precision, device: Device, chunk: int) -> Iterator[str]:
-    """What is known of this model, these bits and this device together."""
+def model(geometry: Geometry, precision: Precision, device: Device, chunk: int, *, sees: bool = False) -> Iterator[str]:
+    """What is known of this model, these bits and this device together, and whether there is something to see."""
     if not geometry.known:
         yield (
             f"the architecture {geometry.model_type!r} is not known to the planner: parameters and memory follow the formula "
@@ -74,6 +74,8 @@ def model(geometry: Geometry, precision: Precision, device: Device, chunk: int) 
             f"bitsandbytes leaves the experts of this model in 16 bits ({_gb(experts)}): bits={precision.bits} saves little; "
             "the weights above are the honest size"
         )
+    if sees and geometry.sight is None:
+        yield "the vision encoder of this model is not known to the planner: the memory that pictures take is not counted"
     if device.kind == "cuda" and geometry.recurrence is not None and not all(find_spec(name) for name in FAST_LINEAR):
         yield (
             "linear attention runs as slow reference code here: "

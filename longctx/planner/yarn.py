@@ -19,6 +19,11 @@ STEPS = (1.0, 2.0, 4.0)
 #: Kinds of RoPE that do not scale.
 PLAIN = ("default", "mrope")
 #: (model type, native window) -> (most tokens, window that factors count from), by the model cards. Others reach 4 × native.
+#: Qwen3.5: "262,144 natively and extensible up to 1,010,000 tokens" (cards of Qwen/Qwen3.5-0.8B, -9B, -35B-A3B).
+#: Qwen3: "32,768 natively and 131,072 tokens with YaRN", though max_position_embeddings is 40,960 (cards of Qwen/Qwen3-4B, -8B,
+#: -32B; QwenLM/Qwen3, docs/source/inference/transformers.md, "Enabling Long Context").
+#: Qwen3-VL: 1,000,000 from 262,144 (QwenLM/Qwen3-VL, README.md, "Processing Long Texts"). It advises a factor of 2 or 3 there,
+#: since pictures take fewer positions than tokens. Text does not, so steps count tokens and may scale more than pictures need.
 MAXIMA: Mapping[tuple[str, int], tuple[int, int]] = {
     ("qwen3_5", 262_144): (1_010_000, 262_144),
     ("qwen3_5_moe", 262_144): (1_010_000, 262_144),

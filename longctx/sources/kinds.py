@@ -1,4 +1,4 @@
-"""What a file is, by its name alone."""
+"""What a file is, by its name, and pictures by their first bytes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ _CODE_NAMES = """
 """
 _CODE = frozenset((_CODE_SUFFIXES + _CODE_NAMES).split())
 _BY_SUFFIX = {".md": "markdown", ".markdown": "markdown", ".mdx": "markdown", ".ipynb": "notebook", ".pdf": "pdf"}
+_PICTURES = ".png .jpg .jpeg .jpe .jfif .webp .gif .bmp .tif .tiff .avif .heic .heif"
+_BY_SUFFIX |= dict.fromkeys(_PICTURES.split(), "image")
+_VIDEO = ".mp4 .m4v .mov .mkv .webm .avi .mts .m2ts .mpg .mpeg .wmv .flv .3gp .ogv"
+_BY_SUFFIX |= dict.fromkeys(_VIDEO.split(), "video") | dict.fromkeys((".srt", ".vtt"), "subtitles")
+_PICTURE_HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+#: Sizes of the header that follows a bitmap's own.
+_BITMAP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 def kind_of(path: str) -> str:
@@ -29,3 +37,28 @@ def kind_of(path: str) -> str:
     if name in _CODE or suffix in _CODE:
         return "code"
     return _BY_SUFFIX.get(suffix, "text")
+
+
+def may_be_video(path: str) -> bool:
+    """Whether a name is one of a video; TypeScript has one such name, too.
+
+    >>> [may_be_video(path) for path in ("a.MP4", "a.ts", "a.py")]
+    [True, True, False]
+    """
+    return kind_of(path) == "video" or path.lower().endswith(".ts")
+
+
+def picture_of(head: bytes) -> str:
+    r"""What picture a file is by its first bytes: ``"picture"``, ``"HEIC"`` (which is not decoded), or ``""``.
+
+    >>> [picture_of(head) for head in (b"GIF89a...", b"....ftypheic....", b"....ftypisom....", b"BM is short for bitmap")]
+    ['picture', 'HEIC', '', '']
+    """
+    if head[4:8] == b"ftyp":
+        brands = {head[at : at + 4] for at in (8, *range(16, min(len(head), int.from_bytes(head[:4], "big")), 4))}
+        if brands & {b"avif", b"avis"}:
+            return "picture"
+        return "HEIC" if head[8:12] in _HEIF_BRANDS else ""
+    bitmap = head[:2] == b"BM" and head[6:10] == bytes(4) and int.from_bytes(head[14:18], "little") in _BITMAP_HEADERS
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    return "picture" if bitmap or webp or head.startswith(_PICTURE_HEADS) else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from longctx.corpus import Segment, Status
+from longctx.corpus import Footage, Medium, Segment, Status
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -19,12 +19,21 @@ class Parsed:
         segments: in reading order; empty where there is nothing to read.
         status: as in :class:`longctx.corpus.Row`.
         reason: what there is to say about it; empty for a plain read.
+        medium: what the file looks like, where it looks like something.
+        footage: of a video; a file that has footage was read even if it has no segments.
     """
 
     kind: str
     segments: tuple[Segment, ...] = ()
     status: Status = "read"
     reason: str = ""
+    medium: Medium | None = None
+    footage: Footage | None = None
+
+    @property
+    def found(self) -> bool:
+        """Whether there is anything to read."""
+        return bool(self.segments) or self.footage is not None
 
 
 def sound(text: str) -> str:

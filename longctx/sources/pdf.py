@@ -1,7 +1,7 @@
 """PDF pages: parts of about a thousand characters in reading order, each with its box. Runs in the worker process.
 
 Boxes are in points from the top left corner of the page as a reader sees it, turned pages included. Knows text; tables,
-forms, annotations and pictures are not looked at.
+forms, annotations and pictures on a page with text are not looked at. A page without text that shows something is a picture.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from longctx.corpus import Box, Page, Segment
+from longctx.corpus import Box, Medium, Page, Segment, Status, Visual
 from longctx.sources.parsed import Parsed, counted, ranges, sound
 from longctx.sources.reading_order import Placed, reading_order
 
@@ -26,6 +26,8 @@ PART = 1000
 PAGES_PER_OPENING = 100
 #: Points of empty page, above which what follows, such as a footer, is a part of its own.
 GAP = 150.0
+#: Pixels of the longer side at which a page without text is looked at for anything but its background.
+GLANCE = 100
 #: A line so much larger than the page's text is a heading.
 HEADING_SIZE = 1.15
 
@@ -52,7 +54,7 @@ def pages(file: str) -> Iterator[Reply]:
     first, last = 0, 1
     heading = ""
     while first < last:
-        document = _opened(file)
+        document = opened(file)
         if isinstance(document, str):
             yield {"error": document}
             return
@@ -66,8 +68,12 @@ def pages(file: str) -> Iterator[Reply]:
         first += PAGES_PER_OPENING
 
 
-def _opened(file: str) -> pymupdf.Document | str:
-    """The document, or why it cannot be opened."""
+def opened(file: str) -> pymupdf.Document | str:
+    """The document, or why it cannot be opened.
+
+    Args:
+        file: the absolute path.
+    """
     import pymupdf
 
     try:
@@ -91,9 +97,24 @@ def _page(document: pymupdf.Document, number: int, heading: str) -> tuple[Reply,
         page = document[number]
         label = sound(page.get_label())
         parts, heading = page_parts(page, heading)
+        size = [round(page.rect.width, 1), round(page.rect.height, 1)]
+        shown = bool(parts) or _shows_something(page)
     except (RuntimeError, ValueError, IndexError, pymupdf.mupdf.FzErrorBase) as error:
         return {"page": number + 1, "error": str(error)}, heading
-    return {"page": number + 1, "label": label, "parts": parts}, heading
+    return {"page": number + 1, "label": label, "size": size, "shown": shown, "parts": parts}, heading
+
+
+def _shows_something(page: pymupdf.Page) -> bool:
+    """Whether a page holds an image, or drawings that are seen; a sheet of one colour shows nothing."""
+    import pymupdf
+
+    painted = [what for what, _ in page.get_bboxlog()]
+    if any("im" in what for what in painted):
+        return True
+    width, height = page.rect.width, page.rect.height
+    scale = GLANCE / max(width, height)
+    matrix = pymupdf.Matrix(max(1, round(scale * width)) / width, max(1, round(scale * height)) / height)
+    return bool(painted) and not page.get_pixmap(matrix=matrix).is_unicolor
 
 
 def page_parts(page: pymupdf.Page, heading: str = "") -> tuple[list[tuple[Box, str, str]], str]:
@@ -217,60 +238,98 @@ def _union(boxes: Sequence[Box]) -> Box:
 
 
 # -- in the reading process ------------------------------------------------------------------------------------------
-def parse_pdf(path: str, replies: Iterator[Reply], *, ends_early: bool) -> Parsed:
+def parse_pdf(
+    path: str,
+    replies: Iterator[Reply],
+    *,
+    ends_early: bool,
+    medium: Medium | None = None,
+    pages_as_pictures: bool = False,
+) -> Parsed:
     """The segments of a document.
 
     Args:
         path: as it is cited.
         replies: of :func:`pages`.
         ends_early: whether the file lacks the mark with which a PDF ends.
+        medium: of its pages; without it no page is a picture.
+        pages_as_pictures: whether pages with text are pictures as well.
     """
-    segments: list[Segment] = []
-    unread: list[int] = []
-    empty: list[int] = []
-    total, repaired, failure = 0, False, ""
+    found = _Found(path, medium, pages_as_pictures)
+    failure = ""
     for reply in replies:
         if "pages" in reply:
-            total, repaired = reply["pages"], reply["repaired"]
+            found.total, found.damaged = reply["pages"], reply["repaired"] or ends_early
         elif "page" not in reply:
             failure = failure or reply["error"]
-        elif "error" in reply:
-            unread.append(reply["page"])
         else:
-            found = _page_segments(path, reply)
-            segments += found
-            empty += [] if found else [reply["page"]]
+            found.add(reply)
     if failure:
         return Parsed("pdf", status="failed", reason=failure)
-    return _told(tuple(segments), total, empty, unread, damaged=repaired or ends_early, ends_early=ends_early)
+    return found.told(ends_early=ends_early)
 
 
-def _page_segments(path: str, reply: Reply) -> list[Segment]:
-    number, label = reply["page"], reply["label"] or None  # PyMuPDF says "" where there are none
-    return [Segment(text, Page(path, number, tuple(box), label), heading) for box, text, heading in reply["parts"]]
+@dataclass
+class _Found:
+    """What was found on the pages so far."""
 
+    path: str
+    medium: Medium | None
+    pages_as_pictures: bool
+    total: int = 0
+    damaged: bool = False
+    segments: list[Segment] = field(default_factory=list)
+    unread: list[int] = field(default_factory=list)
+    empty: list[int] = field(default_factory=list)
+    scanned: list[int] = field(default_factory=list)
 
-def _told(
-    segments: tuple[Segment, ...], total: int, empty: list[int], unread: list[int], *, damaged: bool, ends_early: bool
-) -> Parsed:
-    """What became of a document whose pages were all looked at."""
-    said = []
-    if unread:
-        said.append(f"{_pages(unread)} cannot be read: damaged")
-    if empty:
-        said.append(f"{_pages(empty)} {'has' if len(empty) == 1 else 'have'} no text ({'lost or ' if damaged else ''}scanned?)")
-    if not total:
-        return Parsed("pdf", status="failed", reason="0 pages: the file is cut off or damaged")
-    if not segments and (damaged or unread):
-        return Parsed("pdf", status="failed", reason=f"damaged: no text could be recovered from {counted(total, 'page')}")
-    if not segments:
-        return Parsed("pdf", status="skipped", reason=f"no text on {counted(total, 'page')} (scanned?)")
-    if ends_early:
-        said.insert(0, f"the file is cut off: {counted(total, 'page')} recovered, more may be missing")
-    elif damaged:
-        said.insert(0, "damaged and repaired: something may be missing")
-    return Parsed("pdf", segments, "truncated" if ends_early or unread else "read", "; ".join(said))
+    def add(self, reply: Reply) -> None:
+        """Take in a page."""
+        number = reply["page"]
+        if "error" in reply:
+            self.unread.append(number)
+            return
+        label = reply["label"] or None  # PyMuPDF says "" where there are none
+        texts = [Segment(text, Page(self.path, number, tuple(box), label), heading) for box, text, heading in reply["parts"]]
+        picture = self._picture(reply, label) if self.pages_as_pictures or not texts else []
+        self.segments += picture + texts
+        if not texts:
+            (self.scanned if picture else self.empty).append(number)
+
+    def _picture(self, reply: Reply, label: str | None) -> list[Segment]:
+        if self.medium is None or not reply["shown"]:
+            return []
+        width, height = reply["size"]
+        place = Page(self.path, reply["page"], (0.0, 0.0, width, height), label)
+        visual = Visual(self.medium, (float(reply["page"]),), max(1, round(width)), max(1, round(height)))
+        return [Segment("", place, visuals=(visual,))]
+
+    def told(self, *, ends_early: bool) -> Parsed:
+        """What became of a document whose pages were all looked at."""
+        total, damaged = self.total, self.damaged
+        if not total:
+            return Parsed("pdf", status="failed", reason="0 pages: the file is cut off or damaged")
+        if not self.segments and (damaged or self.unread):
+            return Parsed("pdf", status="failed", reason=f"damaged: no text could be recovered from {counted(total, 'page')}")
+        if not self.segments:
+            return Parsed("pdf", status="skipped", reason=f"no text and no picture on {counted(total, 'page')}")
+        said = [f"{_pages(self.unread)} cannot be read: damaged"] if self.unread else []
+        if self.empty:
+            lost = " (lost?)" if damaged else ""
+            said.append(f"{_pages(self.empty)} {_has(self.empty)} no text and no picture{lost}")
+        if self.scanned:
+            said.append(f"{_pages(self.scanned)} {'is a picture' if len(self.scanned) == 1 else 'are pictures'} (scanned)")
+        if ends_early:
+            said.insert(0, f"the file is cut off: {counted(total, 'page')} recovered, more may be missing")
+        elif damaged:
+            said.insert(0, "damaged and repaired: something may be missing")
+        status: Status = "truncated" if ends_early or self.unread else "read"
+        return Parsed("pdf", tuple(self.segments), status, "; ".join(said), medium=self.medium)
 
 
 def _pages(numbers: list[int]) -> str:
     return f"{'page' if len(numbers) == 1 else 'pages'} {ranges(numbers)}"
+
+
+def _has(numbers: list[int]) -> str:
+    return "has" if len(numbers) == 1 else "have"

@@ -1,7 +1,8 @@
-"""The reading process's side of the worker: starts it, asks it, and outlives it."""
+"""The reading process's side of the worker: starts it, asks it, outlives it, and keeps it for the next request."""
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import queue
@@ -11,16 +12,25 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 #: Seconds without a sign of life after which the reader counts as hanging.
 SILENCE = 60.0
-#: Seconds that one file may take in all.
+#: Seconds that one request may take in all; what passes while nobody waits for a reply does not count.
 TOTAL = 900.0
+#: Seconds that a lent worker is kept for the next request.
+IDLE = 5.0
+#: Replies that lie ready; with one in the pipe, all that is held of what the worker makes faster than it is taken.
+READY = 2
 _LOOK = 0.1
 #: ``-P``: a json.py in the current folder must not stand in for the real one.
 COMMAND = (sys.executable, "-P", "-W", "ignore", "-m", "longctx.sources.worker")
+#: How readers are called in messages, by the first word of what is asked for.
+_READERS = {"pdf": "the PDF reader", "page": "the PDF reader", "ocr": "the text recogniser"}
+
+Reply = Mapping[str, Any]
 
 
 class ParserProcess:
@@ -29,7 +39,7 @@ class ParserProcess:
     Args:
         command: what to start; None for :data:`COMMAND`.
         silence: seconds without a reply after which it is stopped.
-        total: seconds for one file after which it is stopped.
+        total: seconds for one request after which it is stopped.
     """
 
     def __init__(self, command: Sequence[str] | None = None, *, silence: float = SILENCE, total: float = TOTAL) -> None:
@@ -37,7 +47,7 @@ class ParserProcess:
         self._silence = silence
         self._total = total
         self._process: subprocess.Popen[bytes] | None = None
-        self._replies: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._replies = _Replies()
 
     def __enter__(self) -> ParserProcess:
         return self
@@ -50,21 +60,27 @@ class ParserProcess:
         """The worker's process id, while there is one."""
         return self._process.pid if self._process else None
 
-    def pages(self, file: str, check: Callable[[], None]) -> Iterator[Mapping[str, Any]]:
-        """What the worker says about a PDF; its death and its silence are errors like those that it finds itself.
+    def ask(self, do: str, check: Callable[[], None], **arguments: Any) -> Iterator[Reply]:
+        """What the worker replies; its death and its silence are errors like those that it finds itself.
 
         Args:
-            file: the absolute path.
+            do: a name in the worker's table.
             check: called often; what it raises ends the work.
+            arguments: of the function in the table; plain values.
+
+        Yields:
+            replies; raw bytes stand under ``"data"``, a bytearray. One with the key ``"error"`` may be the last.
         """
         finished = False
+        waited = 0.0
         try:
-            if not self._ask({"pdf": file, "seconds": self._total + 60}):
-                yield {"error": "the PDF reader did not start"}
+            if not self._send({"do": do, "seconds": self._silence + 60, **arguments}):
+                yield {"error": f"{_reader(do)} did not start"}
                 return
-            until = time.monotonic() + self._total
             while not finished:
-                reply = self._next(min(until, time.monotonic() + self._silence), check)
+                began = time.monotonic()
+                reply = self._next(do, began + min(self._silence, self._total - waited), check)
+                waited += time.monotonic() - began
                 finished = "end" in reply
                 if not finished:
                     yield reply
@@ -81,10 +97,11 @@ class ParserProcess:
             return
         process.kill()
         process.wait()
+        self._replies.close()
         for pipe in (process.stdin, process.stdout):
             _close(pipe)
 
-    def _ask(self, request: Mapping[str, Any]) -> bool:
+    def _send(self, request: Mapping[str, Any]) -> bool:
         """Send a request; whether there is a worker to answer it."""
         try:
             stdin = self._started().stdin
@@ -103,46 +120,145 @@ class ParserProcess:
             self._process = subprocess.Popen(
                 self._command, stdin=pipe, stdout=pipe, stderr=nowhere, env=_environment(), start_new_session=True
             )
-            self._replies = queue.SimpleQueue()
-            threading.Thread(
-                target=_pump, args=(self._process.stdout, self._replies), daemon=True, name="longctx-parser"
-            ).start()
+            assert self._process.stdout is not None
+            self._replies = _Replies()
+            self._replies.pump(self._process.stdout)
         return self._process
 
-    def _next(self, until: float, check: Callable[[], None]) -> Mapping[str, Any]:
+    def _next(self, do: str, until: float, check: Callable[[], None]) -> Reply:
         while True:
             check()
             try:
-                line = self._replies.get(timeout=_LOOK)
+                reply = self._replies.get(_LOOK)
                 break
             except queue.Empty:
                 if time.monotonic() > until:
                     self.close()
-                    return {"error": f"the PDF reader did not finish in time and was stopped ({self._limits()})"}
-        if line:
-            reply: Mapping[str, Any] = json.loads(line)
-            return reply
-        return {"error": self._died()}
+                    return {"error": f"{_reader(do)} did not finish in time and was stopped ({self._limits()})"}
+        if reply is None:
+            return {"error": f"{_reader(do)} crashed ({self._death()})"}
+        if "failed" in reply:
+            self.close()
+            return {"error": f"{_reader(do)} failed: {reply['failed']}"}
+        return reply
 
     def _limits(self) -> str:
-        return f"limits: {self._silence:g} s for a page, {self._total:g} s for a file"
+        return f"limits: {self._silence:g} s for a reply, {self._total:g} s for a file"
 
-    def _died(self) -> str:
+    def _death(self) -> str:
         assert self._process is not None
         code = self._process.wait()
         self.close()
-        how = f"signal {-code}, {signal.strsignal(-code)}" if code < 0 else f"exit code {code}"
-        return f"the PDF reader crashed ({how})"
+        return f"signal {-code}, {signal.strsignal(-code)}" if code < 0 else f"exit code {code}"
 
 
-def _pump(stdout: IO[bytes], replies: queue.SimpleQueue[bytes]) -> None:
-    """Pass on every line, and an empty one at the end."""
+class _Replies:
+    """Replies on their way from a worker's output to whoever waits for them; only so many lie ready at a time."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[Reply | None] = queue.Queue(READY)
+        self._closed = False
+
+    def pump(self, stdout: IO[bytes]) -> None:
+        """Begin to pass on every reply, and None at the end."""
+        threading.Thread(target=self._pump, args=(stdout,), daemon=True, name="longctx-parser").start()
+
+    def get(self, timeout: float) -> Reply | None:
+        """The next reply; None where the worker has ended; :class:`queue.Empty` after ``timeout`` seconds."""
+        return self._queue.get(timeout=timeout)
+
+    def close(self) -> None:
+        """Let the thread end that passes replies on; nobody waits for them any more."""
+        self._closed = True
+        while True:
+            try:
+                self._queue.get_nowait()
+            except queue.Empty:
+                return
+
+    def _pump(self, stdout: IO[bytes]) -> None:
+        reply: Reply | None = {}
+        while reply is not None and not self._closed:
+            reply = _read(stdout)
+            self._queue.put(reply)
+
+
+def _read(stdout: IO[bytes]) -> Reply | None:
+    """One reply with its raw bytes; None at the end, also where that is in the middle of a reply."""
     try:
-        for line in stdout:
-            replies.put(line)
+        line = stdout.readline()
+        reply: dict[str, Any] = json.loads(line)
+        if "bytes" in reply:
+            reply["data"] = data = bytearray(reply["bytes"])
+            rest = memoryview(data)
+            while rest:
+                if not (count := stdout.readinto(rest)):  # type: ignore[attr-defined]
+                    return None
+                rest = rest[count:]
     except (OSError, ValueError):
-        return  # closed by the other thread
-    replies.put(b"")
+        return None  # nothing more, or closed by the other thread
+    return reply
+
+
+# -- lending ---------------------------------------------------------------------------------------------------------
+_idle: dict[str, list[ParserProcess]] = {}
+_lock = threading.Lock()
+
+
+@contextmanager
+def lent(key: str, *, silence: float = SILENCE, total: float = float("inf")) -> Iterator[ParserProcess]:
+    """A worker for one request, most likely the one that answered the request before about the same thing.
+
+    It is kept :data:`IDLE` seconds for the next request, unless it ended or was left in the middle of a reply.
+
+    Args:
+        key: what the request is about, such as a file; a worker may keep it open between two requests.
+        silence: as in :class:`ParserProcess`.
+        total: as there.
+    """
+    with _lock:
+        waiting = _idle.get(key)
+        parser = waiting.pop() if waiting else ParserProcess(silence=silence, total=total)
+    try:
+        yield parser
+    except BaseException:
+        parser.close()
+        raise
+    if parser.pid is not None:
+        with _lock:
+            _idle.setdefault(key, []).append(parser)
+        timer = threading.Timer(IDLE, _end, (key, parser))
+        timer.daemon = True
+        timer.start()
+
+
+def end_idle() -> None:
+    """End every worker that only waits for a next request."""
+    with _lock:
+        waiting = [parser for parsers in _idle.values() for parser in parsers]
+        _idle.clear()
+    for parser in waiting:
+        parser.close()
+
+
+atexit.register(end_idle)
+
+
+def _end(key: str, parser: ParserProcess) -> None:
+    """End a worker if it still waits."""
+    with _lock:
+        waiting = _idle.get(key, [])
+        if parser not in waiting:
+            return
+        waiting.remove(parser)
+        if not waiting:
+            _idle.pop(key, None)
+    parser.close()
+
+
+def _reader(do: str) -> str:
+    name = do.partition("_")[0]
+    return _READERS.get(name, f"the {name} reader")
 
 
 def _close(pipe: IO[bytes] | None) -> None:

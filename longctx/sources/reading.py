@@ -13,12 +13,14 @@ from longctx.errors import EmptyCorpusError, UsageError
 from longctx.jobs import Job
 from longctx.sources.files import FileReader
 from longctx.sources.ignores import Patterns
-from longctx.sources.kinds import kind_of
+from longctx.sources.kinds import kind_of, may_be_video
 from longctx.sources.listing import listing
 from longctx.sources.obstacles import Obstacles
 from longctx.sources.parsed import Parsed
 from longctx.sources.process import ParserProcess
 from longctx.sources.roots import PathLike, Root, find_roots
+from longctx.sources.subtitles import SUFFIXES, video_of
+from longctx.sources.video import chosen_engine
 
 #: Bytes of one text file that are read. Source code is far below; data files and logs are cut.
 MAX_FILE_BYTES = 1_000_000
@@ -29,6 +31,8 @@ def read(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     max_file_bytes: int = MAX_FILE_BYTES,
+    pages_as_pictures: bool = False,
+    engine: str | None = None,
     job: Job[Any] | None = None,
 ) -> Corpus:
     """Read folders and files into a corpus. Loads no model; one bad file never ends it.
@@ -41,13 +45,16 @@ def read(
         include: patterns as in a .gitignore file; what is found in folders is read only if it matches.
         exclude: patterns; what matches is left out, and has a row that says so.
         max_file_bytes: of one text file; what is longer is cut at a line end, and its row says by how much.
+        pages_as_pictures: whether the model sees every page of a PDF besides its text; of pages without text it does anyway.
+        engine: that decodes video: ``"av"`` or ``"decord"``; None takes PyAV, and decord where PyAV is missing.
         job: told about progress, in files; its stop ends the reading.
 
     Returns:
         the corpus, with what changes rarely first, and a row in its manifest for every path met.
 
     Raises:
-        UsageError: no path, a pattern that is none.
+        UsageError: no path, a pattern that is none, no such engine.
+        MissingPackageError: the engine that was asked for is not installed.
         SourceNotFoundError: a path does not exist, or is an address: nothing is fetched.
         EmptyCorpusError: nothing readable was found.
         Stopped: the job was stopped.
@@ -62,9 +69,10 @@ def read(
     if max_file_bytes < 1:
         raise UsageError(f"max_file_bytes={max_file_bytes}: at least one byte must be read")
     wanted = _Wanted(Patterns.of(include, "include"), Patterns.of(exclude, "exclude"))
+    chosen = chosen_engine(engine)
     roots, again = find_roots(paths)
     with ParserProcess() as parser:
-        reader = FileReader(max_file_bytes, parser, job.check if job else _go_on)
+        reader = FileReader(max_file_bytes, parser, job.check if job else _go_on, pages_as_pictures, chosen)
         corpus = _Reading(reader, wanted, job).corpus(roots, again)
     if not corpus.sources:
         raise _nothing(roots, corpus.manifest)
@@ -108,10 +116,16 @@ class _Reading:
     met: dict[str, str] = field(default_factory=dict)
 
     def corpus(self, roots: Sequence[Root], again: Sequence[str]) -> Corpus:
-        entries = [entry for root in roots for entry in self._entries(root)]
-        for done, entry in enumerate(_unique(entries)):
+        listed = [(root, entry) for root in roots for entry in self._entries(root)]
+        named = [entry for root, entry in listed if not root.is_folder]
+        found = [entry for _, entry in listed]
+        entries = list(_unique([*found, *self._companions(named, {entry.file for entry in found})]))
+        beside = _beside(entries)
+        theirs = {subtitle.path for subtitles in beside.values() for subtitle in subtitles}
+        for done, entry in enumerate(entries):
             self._report(done, len(entries))
-            self._read(entry)
+            if entry.path not in theirs:
+                self._read(entry, beside.get(entry.path, ()))
         self._report(len(entries), len(entries))
         self.rows += [Row(path, kind_of(path), "skipped", "duplicate: it was given more than once") for path in again]
         return Corpus(tuple(self.sources), tuple(self.rows))
@@ -133,21 +147,74 @@ class _Reading:
                 settled = Parsed("folder", status="failed", reason=found.trouble)
             yield _Entry("/".join(part for part in (root.name, found.name.rstrip("/")) if part), found.file, settled)
 
-    def _read(self, entry: _Entry) -> None:
+    def _companions(self, named: Sequence[_Entry], met: set[str]) -> Iterator[_Entry]:
+        """Subtitles beside videos that were named by themselves; those in a folder are listed with it."""
+        for entry in named:
+            for file in _subtitles_of(entry.file):
+                name = "/".join(part for part in (os.path.dirname(entry.path), os.path.basename(file)) if part)
+                obstacle = self.wanted.obstacle(name, named=True) or Obstacles(os.path.dirname(file)).of(file)
+                if obstacle is None and file not in met:
+                    met.add(file)
+                    yield _Entry(name, file)
+
+    def _read(self, entry: _Entry, subtitles: Sequence[_Entry] = ()) -> None:
         settled = entry.settled
         if settled is None and (first := self.met.setdefault(entry.file, entry.path)) != entry.path:
             settled = Parsed(kind_of(entry.path), status="skipped", reason=f"duplicate of {first}")
         if settled is not None:
             self.rows.append(Row(entry.path, settled.kind, settled.status, settled.reason))
+            for one in subtitles:
+                self._read(one)
             return
-        row, source = self.reader.read(entry.path, entry.file)
+        beside = next((found for one in subtitles if (found := self.reader.subtitles(one.path, one.file))), None)
+        row, source = self.reader.read(entry.path, entry.file, beside)
         self.rows.append(row)
         self.sources += [source] if source else []
+        for one in subtitles:
+            if source and source.kind == "video" and beside:
+                self._account(one, entry.path, beside.name)
+            else:
+                self._read(one)
+
+    def _account(self, subtitle: _Entry, video: str, used: str) -> None:
+        """The row of a file whose words are those of a video."""
+        if self.met.setdefault(subtitle.file, subtitle.path) != subtitle.path:
+            return
+        size = os.path.getsize(subtitle.file) if os.path.exists(subtitle.file) else 0
+        if subtitle.path == used:
+            self.rows.append(Row(used, "subtitles", "read", f"subtitles of {video}", size))
+        else:
+            self.rows.append(Row(subtitle.path, "subtitles", "skipped", f"subtitles of {video}, of which {used} is read", size))
 
     def _report(self, done: int, total: int) -> None:
         if self.job is not None:
             self.job.check()
             self.job.report("read", done, total, unit="files")
+
+
+def _beside(entries: Sequence[_Entry]) -> dict[str, list[_Entry]]:
+    """Subtitles by the path of the video beside which they lie; the one of the shortest name first."""
+    free = [entry for entry in entries if entry.settled is None]
+    candidates = sorted((kind_of(one.path) == "video", one.path) for one in free if may_be_video(one.path))
+    videos = {os.path.splitext(path)[0]: path for _, path in candidates}
+    found: dict[str, list[_Entry]] = {}
+    for entry in sorted(free, key=lambda one: (len(one.path), one.path)):
+        if video := video_of(entry.path, videos):
+            found.setdefault(video, []).append(entry)
+    return found
+
+
+def _subtitles_of(video: str) -> list[str]:
+    """Absolute paths of subtitles beside a video that was named by itself."""
+    if not may_be_video(video):
+        return []
+    folder, name = os.path.split(video)
+    stem = os.path.splitext(name)[0]
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    return [os.path.join(folder, one) for one in names if one.endswith(SUFFIXES) and video_of(one, {stem: name})]
 
 
 def _unique(entries: Sequence[_Entry]) -> Iterator[_Entry]:
@@ -172,7 +239,7 @@ def _nothing(roots: Sequence[Root], rows: Sequence[Row]) -> EmptyCorpusError:
     told = ", ".join(reason if len(rows) == 1 else f"{number:,} × {reason}" for reason, number in reasons.most_common(4))
     return EmptyCorpusError(
         f"nothing readable in {where}: {told}",
-        hint="text, code, Markdown, notebooks and PDF with text can be read; check include and exclude",
+        hint="text, code, Markdown, notebooks, PDF, pictures and video can be read; check include and exclude",
     )
 
 

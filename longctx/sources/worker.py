@@ -1,58 +1,102 @@
-"""The process in which parsers run that may crash: ``python -m longctx.sources.worker``.
+"""The process in which parsers and decoders run that may crash: ``python -m longctx.sources.worker``.
 
-One JSON object a line comes in, ``{"pdf": "/absolute/path.pdf", "seconds": 600}``; the replies of its parser go out, one a
-line, then ``{"end": true}``. What libraries print is thrown away. It ends when its input does.
+One request a line comes in, ``{"do": "pdf", "seconds": 120, "file": "/absolute/path.pdf"}``. The replies go out, a JSON object
+a line; one with the key ``"bytes"`` is followed by so many raw bytes; the last is ``{"end": true}``. What libraries print is
+thrown away. It ends when its input does.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
 import sys
-from types import TracebackType
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
+#: What can be asked for, and the generator that answers: it takes the request's arguments, and yields replies.
+TABLE = {
+    "pdf": "longctx.sources.pdf:pages",
+    "page_frames": "longctx.sources.rendering:frames",
+    "page_look": "longctx.sources.rendering:look",
+    "picture_probe": "longctx.sources.pictures:probe",
+    "picture_frames": "longctx.sources.pictures:frames",
+    "picture_look": "longctx.sources.pictures:look",
+    "ocr": "longctx.sources.ocr:texts",
+    "video_probe": "longctx.sources.video_probe:probe",
+    "video_frames": "longctx.sources.video_decode:frames",
+    "video_look": "longctx.sources.video_decode:look",
+    "video_probe_decord": "longctx.sources.video_decord:probe",
+    "video_frames_decord": "longctx.sources.video_decord:frames",
+    "video_look_decord": "longctx.sources.video_decord:look",
+}
 #: Bytes of address space that a parser may take before it is refused more: a decompression bomb must not take the machine.
 MEMORY = 8 * 2**30
+
+Reply = Mapping[str, Any]
+#: A reply, or a reply with raw bytes that follow it.
+Answer = Reply | tuple[Reply, bytes | bytearray | memoryview]
 
 
 def main() -> None:
     """Answer requests until the input ends."""
-    replies = _own_channel()
-    sys.excepthook = lambda kind, error, trace: _last_words(replies, kind, error, trace)
+    channel = _own_channel()
     _limit_memory()
     _keep_light()
-    from longctx.sources.pdf import pages
-
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        _alarm(request["seconds"])
-        for reply in pages(request["pdf"]):
-            _send(replies, reply)
-        _send(replies, {"end": True})
+        try:
+            for answer in _timed(_function(request.pop("do")), request.pop("seconds"), request):
+                _send(channel, answer)
+        except BrokenPipeError:
+            return  # nobody listens any more
+        except Exception as error:
+            # An error that nobody foresaw ends the process, but not without saying which.
+            _send(channel, {"failed": f"{type(error).__name__}: {error}"})
+            raise
+        _send(channel, {"end": True})
+
+
+def _function(name: str) -> Callable[..., Iterator[Answer]]:
+    module, _, function = TABLE[name].partition(":")
+    found: Callable[..., Iterator[Answer]] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def _timed(function: Callable[..., Iterator[Answer]], seconds: float, arguments: Mapping[str, Any]) -> Iterator[Answer]:
+    """What a function answers; this process ends if one answer takes much too long and no parent is there to see it.
+
+    The time in which an answer waits to be taken does not count.
+    """
+    answers = iter(function(**arguments))
+    while True:
+        _alarm(seconds)
+        answer = next(answers, None)
         _alarm(0)
+        if answer is None:
+            return
+        yield answer
 
 
-def _own_channel() -> IO[str]:
+def _own_channel() -> IO[bytes]:
     """The way to the parent; what else is printed, by Python or by C, goes nowhere (stderr is the parent's to choose)."""
-    channel = os.fdopen(os.dup(1), "w", encoding="ascii")
+    channel = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return channel
 
 
-def _send(channel: IO[str], reply: Any) -> None:
-    channel.write(json.dumps(reply) + "\n")
+def _send(channel: IO[bytes], answer: Answer) -> None:
+    reply, data = answer if isinstance(answer, tuple) else (answer, None)
+    if data is not None:
+        reply = {**reply, "bytes": memoryview(data).nbytes}
+    channel.write(json.dumps(reply).encode("ascii") + b"\n")
+    if data is not None:
+        channel.write(data)
     channel.flush()
 
 
-def _last_words(channel: IO[str], kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """An error that nobody foresaw ends the process, but not without saying which."""
-    _send(channel, {"error": f"the PDF reader failed: {kind.__name__}: {error}"})
-
-
 def _alarm(seconds: float) -> None:
-    """End this process if a file takes much too long and the parent is no longer there to do it."""
     if hasattr(signal, "alarm"):
         signal.alarm(int(seconds))
 

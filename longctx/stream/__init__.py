@@ -1,7 +1,30 @@
-"""Corpus to tokens: safe tokenisation, and spans that lead every token back to its origin. Knows no model and no torch."""
+"""Corpus to tokens: safe tokenisation, what is looked at in its place, and spans that lead every token back to its origin.
 
+Knows how text and pixels become what a model takes; runs no model.
+"""
+
+from longctx.stream.sampling import Shown, choose, sampled
+from longctx.stream.sight import Sight
 from longctx.stream.tokenizer import Streamer, Tokenizer
 from longctx.stream.tokens import Span, TokenStream, build, count
+from longctx.stream.vision import MODEL_TYPES, MOST_PIXELS, Look, QwenVision, VisionFormat
 from longctx.stream.vocabulary import qwen
 
-__all__ = ["Span", "Streamer", "TokenStream", "Tokenizer", "build", "count", "qwen"]
+__all__ = [
+    "MODEL_TYPES",
+    "MOST_PIXELS",
+    "Look",
+    "QwenVision",
+    "Shown",
+    "Sight",
+    "Span",
+    "Streamer",
+    "TokenStream",
+    "Tokenizer",
+    "VisionFormat",
+    "build",
+    "choose",
+    "count",
+    "qwen",
+    "sampled",
+]

@@ -12,10 +12,11 @@ from functools import cached_property
 from itertools import accumulate, groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
-from longctx.corpus import Corpus, Framing, Lines, Origin, Source
+from longctx.corpus import Corpus, Framing, Lines, Moment, Origin, Segment, Source
 from longctx.errors import UsageError
 from longctx.jobs import Job
 from longctx.stream.tokenizer import Tokenizer
+from longctx.stream.vision import Look, VisionFormat
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,12 +44,14 @@ class Span:
         stop: index after its last token; a frame without text is an empty span.
         segment: id of the segment of which it is the text; None for what frames the sources.
         path: the source.
+        look: what is looked at there, where it is no text.
     """
 
     start: int
     stop: int
     segment: int | None
     path: str
+    look: Look | None = None
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -60,7 +63,8 @@ class TokenStream:
 
     Args:
         ids: int32, one dimension.
-        spans: without gaps, in order. For each source: what opens it, for each segment its mark and its text, what closes it.
+        spans: without gaps, in order. For each source: what opens it, for each segment its mark and then its text and what
+            there is to look at, what closes it.
         corpus: where the segments are.
         tokenizer: whose ids they are.
         framing: how the segments were set.
@@ -97,9 +101,10 @@ class TokenStream:
         span = self.span(index)
         if span.segment is None:
             return None
-        origin = self.corpus.segments[span.segment].origin
-        if not isinstance(origin, Lines):
-            return origin
+        segment = self.corpus.segments[span.segment]
+        origin = segment.origin
+        if not isinstance(origin, Lines) or segment.visuals:
+            return _of_look(origin, span.look)
         first, last = self._lines_of(span.segment)[index - span.start]
         return replace(origin, first=origin.first + first, last=origin.first + last)
 
@@ -114,7 +119,21 @@ class TokenStream:
     @cached_property
     def tokens_per_segment(self) -> Mapping[int, int]:
         """Tokens by segment id, with its mark: what choosing the segment costs, besides the frame of its source."""
-        return {text.segment: len(mark) + len(text) for mark, text in pairwise(self.spans) if text.segment is not None}
+        counts: Counter[int] = Counter()
+        for before, span in pairwise(self.spans):
+            if span.segment is not None:
+                counts[span.segment] += len(span) + (len(before) if before.segment is None else 0)
+        return counts
+
+    @cached_property
+    def looks(self) -> tuple[tuple[int, Look], ...]:
+        """What there is to look at, in order, each with the index of its first placeholder."""
+        return tuple((span.start + span.look.lead, span.look) for span in self.spans if span.look is not None)
+
+    @property
+    def largest_look(self) -> int:
+        """The most placeholders that one look has; 0 where there is nothing to look at."""
+        return max((look.count for _, look in self.looks), default=0)
 
     def select(self, segments: Collection[int]) -> TokenStream:
         """The stream of some segments only, in reading order, with the frames of their sources.
@@ -137,8 +156,11 @@ class TokenStream:
         """Spans of the chosen segments, each with its mark, between those that open and close their source."""
         for _, spans in groupby(self.spans, key=lambda span: span.path):
             opening, *inner, closing = spans
-            pairs = zip(inner[::2], inner[1::2], strict=True)
-            kept = [span for pair in pairs if pair[1].segment in chosen for span in pair]
+            # A mark belongs to the segment of the span after it.
+            owners = [
+                span.segment if span.segment is not None else after.segment for span, after in pairwise((*inner, closing))
+            ]
+            kept = [span for span, owner in zip(inner, owners, strict=True) if owner in chosen]
             if kept:
                 yield from (opening, *kept, closing)
 
@@ -158,7 +180,9 @@ class TokenStream:
         return self._lines[number]
 
 
-def build(corpus: Corpus, tokenizer: Tokenizer, framing: Framing, job: Job[Any] | None = None) -> TokenStream:
+def build(
+    corpus: Corpus, tokenizer: Tokenizer, framing: Framing, job: Job[Any] | None = None, vision: VisionFormat | None = None
+) -> TokenStream:
     """Tokenise a corpus as data: nothing in it, paths included, can become a control token.
 
     Args:
@@ -166,43 +190,67 @@ def build(corpus: Corpus, tokenizer: Tokenizer, framing: Framing, job: Job[Any] 
         tokenizer: of the model.
         framing: what is set around sources and segments.
         job: gets stage ``"tokenise"`` in characters, and is asked for a stop.
+        vision: how the model is shown things; None for one that cannot see, which gets the text alone.
 
     Raises:
         Stopped: the user stopped.
     """
     import numpy as np
 
-    texts: list[str] = []
-    spans: list[Span] = []
-    for segment, path, text in _pieces(corpus, framing):
-        texts.append(text)
-        spans.append(Span(0, 0, segment, path))
-    total, done = sum(map(len, texts)), 0
-    parts: list[Ids] = []
-    for batch in _batches(texts):
-        parts += (np.array(ids, dtype=np.int32) for ids in tokenizer.encode_data_batch(batch))
-        done += sum(map(len, batch))
-        if job is not None:
-            job.report("tokenise", done, total, "characters")
-            job.check()
+    pieces = list(_pieces(corpus, framing, vision))
+    texts = [piece for _, _, piece in pieces if isinstance(piece, str)]
+    encoded = iter(list(_encoded(texts, tokenizer, job)))
+    parts = [next(encoded) if isinstance(piece, str) else np.array(piece.ids, dtype=np.int32) for _, _, piece in pieces]
+    spans = [Span(0, 0, number, path, piece if isinstance(piece, Look) else None) for number, path, piece in pieces]
     ids = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
     return TokenStream(ids, _place(spans, map(len, parts)), corpus, tokenizer, framing)
 
 
-def _pieces(corpus: Corpus, framing: Framing) -> Iterator[tuple[int | None, str, str]]:
-    """Every text of the stream in order: segment id, path, text."""
+def _encoded(texts: Sequence[str], tokenizer: Tokenizer, job: Job[Any] | None) -> Iterator[Ids]:
+    """The ids of each text; progress is told batch by batch."""
+    import numpy as np
+
+    total, done = sum(map(len, texts)), 0
+    for batch in _batches(texts):
+        yield from (np.array(ids, dtype=np.int32) for ids in tokenizer.encode_data_batch(batch))
+        done += sum(map(len, batch))
+        if job is not None:
+            job.report("tokenise", done, total, "characters")
+            job.check()
+
+
+def _of_look(origin: Origin, look: Look | None) -> Origin:
+    """The place of what is looked at: of a video the very seconds."""
+    if look is None or not isinstance(origin, Moment):
+        return origin
+    return replace(origin, start=look.places[0], end=look.places[-1])
+
+
+def _pieces(corpus: Corpus, framing: Framing, vision: VisionFormat | None) -> Iterator[tuple[int | None, str, str | Look]]:
+    """Everything in the stream in order: segment id, path, and a text or what is looked at."""
     for source, numbered in corpus.numbered():
         yield None, source.path, framing.open(source)
         for number, segment in numbered:
             yield None, source.path, framing.mark(number, segment)
-            yield number, source.path, framing.escape(segment.text)
+            yield from ((number, source.path, piece) for piece in _inside(segment, framing, vision))
         yield None, source.path, framing.close(source)
+
+
+def _inside(segment: Segment, framing: Framing, vision: VisionFormat | None) -> Iterator[str | Look]:
+    """The text of a segment, cut where there is something to look at."""
+    visuals = segment.visuals if vision is not None else ()
+    cuts = [0, *(visual.at for visual in visuals), len(segment.text)]
+    for index, (start, stop) in enumerate(pairwise(cuts)):
+        if start < stop or not visuals:
+            yield framing.escape(segment.text[start:stop])
+        if vision is not None and index < len(visuals):
+            yield from vision.looks(visuals[index])
 
 
 def _place(spans: Sequence[Span], lengths: Iterable[int]) -> tuple[Span, ...]:
     """The spans one after another from 0."""
     ends = list(accumulate(lengths, initial=0))
-    return tuple(Span(ends[i], ends[i + 1], span.segment, span.path) for i, span in enumerate(spans))
+    return tuple(Span(ends[i], ends[i + 1], span.segment, span.path, span.look) for i, span in enumerate(spans))
 
 
 def _batches(texts: Sequence[str]) -> Iterator[list[str]]:

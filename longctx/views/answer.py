@@ -14,20 +14,20 @@ from longctx.jobs import State
 from longctx.views import citations as cited
 from longctx.views import progress as progress_view
 from longctx.views import units
-from longctx.views.budget import left_out_line
+from longctx.views.budget import left_out_lines
 from longctx.views.cells import cells, cut, wrap
 from longctx.views.citations import CitationState
-from longctx.views.markup import markdown
+from longctx.views.markup import blocks, markdown
 from longctx.views.progress import ProgressState
 from longctx.views.safe import escape, oneline, visible
-from longctx.views.style import error_note, frame, heading, note
+from longctx.views.style import error_note, frame, heading, note, sheet
 
 MOST_LEFT_OUT = 8
 _LIVE_REASONING = 600
 _STYLES = {"bold": "1", "dim": "2", "good": "32", "warn": "33", "bad": "31", "ref": "36"}
 
 CSS = """
-.lcx .answer-text{margin:4px 0 0;font-size:14px;line-height:1.6}
+.lcx .answer-text{margin:8px 0 0;font-size:14px;line-height:1.6}
 .lcx .answer-text>*+*,.lcx .answer-text blockquote>*+*{margin:8px 0 0}
 .lcx .answer-text ul,.lcx .answer-text ol{padding:0 0 0 24px}
 .lcx .answer-text li{margin:2px 0}
@@ -105,7 +105,7 @@ class AnswerState:
 
     @property
     def anchor(self) -> str:
-        """The beginning of every id that the view gives."""
+        """The beginning of every name that the view gives."""
         digest = hashlib.sha256(f"{self.key or self.question + self.text}".encode("utf-8", "surrogatepass")).hexdigest()
         return f"lcx-{digest[:10]}"
 
@@ -144,9 +144,7 @@ def _footer(state: AnswerState) -> list[str]:
     lines = [" · ".join(usage_words(state.usage))]
     lines += [f"Not reused: {oneline(str(state.usage['miss_reason']))}"] if state.usage.get("miss_reason") else []
     if state.left_out:
-        shown = [left_out_line(entry) for entry in state.left_out[:MOST_LEFT_OUT]]
-        hidden = len(state.left_out) - len(shown)
-        lines.append(f"Left out: {'; '.join(shown)}" + (f"; and {units.count(hidden)} more" if hidden else ""))
+        lines.append(f"Left out: {'; '.join(left_out_lines(state.left_out, MOST_LEFT_OUT))}")
     checked = any(citation.quote and citation.verified and citation.basis == "cited" for citation in state.citations)
     lines += [cited.CHECK_NOTE] if checked and not state.running else []
     return [line for line in lines if line]
@@ -156,16 +154,30 @@ def _footer(state: AnswerState) -> list[str]:
 def html(state: AnswerState) -> str:
     """The answer as HTML that stands alone."""
     css = CSS + cited.CSS + (progress_view.CSS if state.progress else "")
-    return frame(_body(state), kind="answer", label=f"Answer to: {state.question}", css=css)
+    body = heading(state.question, state.state, state.word) + "".join([*_said(state), _rest(state)])
+    return frame(body, kind="answer", label=f"Answer to: {state.question}", css=css)
 
 
-def _body(state: AnswerState) -> str:
-    parts = [heading(state.question, state.state, state.word), _reasoning(state)]
-    if state.text:
-        parts.append(f'<div class="answer-text">{prose(state)}</div>')
-    elif state.running and state.progress is not None:
-        parts.append(progress_view.inside(state.progress))
-    parts += [error_note(state.failure)] if state.failure else []
+def parts(state: AnswerState) -> list[str]:
+    """The answer in parts, as :class:`~longctx.views.live.Parted` has them: what was said comes block by block.
+
+    What stands below once it has ended, the sources above all, is left to :func:`html`: there is nothing to open that would
+    be replaced a moment later, when its pictures are there.
+    """
+    head = heading(state.question, state.state, state.word, spoken=True)
+    return [sheet(CSS + cited.CSS + progress_view.CSS), head, *_said(state)]
+
+
+def _said(state: AnswerState) -> list[str]:
+    if not state.text and state.running and state.progress is not None:
+        return [_reasoning(state), progress_view.inside(state.progress)]
+    said = blocks(_growing(state), reference=_reference(state), marked=state.unsupported) if state.text else []
+    return [_reasoning(state), *(f'<div class="answer-text">{block}</div>' for block in said)]
+
+
+def _rest(state: AnswerState) -> str:
+    """What stands below the text: how it ended, what to be careful about, the sources, the cost."""
+    parts = [error_note(state.failure)] if state.failure else []
     parts += [note(escape(words), css=css) for words, css in _remarks(state)]
     parts += [note(f"⚠ no source: “{escape(oneline(lost))}”", css="warn") for lost in _not_marked(state)]
     parts += [sources(state)]
@@ -180,8 +192,11 @@ def _not_marked(state: AnswerState) -> list[str]:
 
 def prose(state: AnswerState) -> str:
     """The answer's text alone, with its citation marks. Needs :data:`CSS`."""
-    text = state.text + (" ▍" if state.running else "")
-    return markdown(text, reference=_reference(state), marked=state.unsupported)
+    return markdown(_growing(state), reference=_reference(state), marked=state.unsupported)
+
+
+def _growing(state: AnswerState) -> str:
+    return state.text + (" ▍" if state.running else "")
 
 
 def _reference(state: AnswerState) -> Callable[[int], str | None]:

@@ -2,7 +2,8 @@
 
 Reads the JSON form of a plan and nothing else: ``model``, ``fits``, ``window``, ``native_window``, ``yarn_factor`` (None or 1
 for none), ``prompt_tokens``, ``memory`` (bytes of each component, ``total``, ``available``, ``basis``), ``disk``, ``chunk``,
-``sources`` (each ``path`` and ``tokens``), ``left_out`` (paths, or objects with ``path``, ``tokens``, ``reason``) and
+``sources`` (each ``path`` and ``tokens``; of videos ``frames``, ``fps`` and ``frame_size`` too, and ``estimated`` where the
+tokens are), ``left_out`` (paths, or objects with ``path``, ``tokens``, ``reason``) and
 ``warnings``; ``mode``, ``counts_basis``, ``bits``, ``dtype`` and ``device`` where they are given. A key that is missing is not
 shown.
 """
@@ -10,7 +11,7 @@ shown.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from longctx.views import units
 from longctx.views.cells import bar, cut, cut_path, table, wrap
@@ -24,6 +25,8 @@ Plan = Mapping[str, Any]
 MOST_SOURCES = 12
 MOST_LEFT_OUT = 12
 _MODES = {"whole": "read whole", "retrieval": "segments are chosen for each question"}
+#: Sources that are left out for the same reason and still get a line each.
+FEW = 3
 _TOTALS = ("total", "available", "basis")
 
 
@@ -38,6 +41,31 @@ def left_out_line(entry: Mapping[str, Any] | str) -> str:
     tokens = entry.get("tokens")
     words = [entry.get("path", ""), units.plural(tokens, "token") if tokens else "", entry.get("reason") or ""]
     return " · ".join(oneline(word) for word in words if word)
+
+
+def left_out_lines(entries: Sequence[Mapping[str, Any] | str], most: int) -> list[str]:
+    """What was left out, in ``most`` lines and one that counts the rest; many with the same reason share a line.
+
+    >>> left_out_lines([{"path": f"{n}.py", "tokens": n, "reason": "not chosen"} for n in range(1, 6)], 8)
+    ['5.py, 4.py, 3.py and 2 more · 15 tokens · not chosen']
+    """
+    alike: dict[str, list[Mapping[str, Any] | str]] = {}
+    for entry in entries:
+        alike.setdefault("" if isinstance(entry, str) else entry.get("reason") or "", []).append(entry)
+    groups = [
+        group for reason, some in alike.items() for group in ([some] if reason and len(some) > FEW else [[e] for e in some])
+    ]
+    lines = [left_out_line(group[0]) if len(group) == 1 else _together(group) for group in groups[:most]]
+    hidden = sum(len(group) for group in groups[most:])
+    return lines + ([f"and {units.count(hidden)} more"] if hidden else [])
+
+
+def _together(group: Sequence[Any]) -> str:
+    """Sources with the same reason on one line, the largest by name."""
+    largest = sorted(group, key=lambda entry: -(entry.get("tokens") or 0))[:FEW]
+    names = ", ".join(str(entry.get("path", "")) for entry in largest)
+    path = f"{names} and {units.count(len(group) - FEW)} more"
+    return left_out_line({**group[0], "path": path, "tokens": sum(entry.get("tokens") or 0 for entry in group)})
 
 
 def _components(plan: Plan) -> dict[str, int]:
@@ -56,7 +84,8 @@ def _window(plan: Plan) -> str:
 def _prompt(plan: Plan) -> str:
     tokens, window = plan.get("prompt_tokens") or 0, plan.get("window") or 0
     basis = f" ({oneline(plan['counts_basis'])})" if plan.get("counts_basis") else ""
-    words = [units.plural(tokens, "token") + basis]
+    about = "≈" if any(row.get("estimated") for row in plan.get("sources") or ()) else ""
+    words = [about + units.plural(tokens, "token") + basis]
     words += [f"{units.percent(tokens, window)} of the window"] if window else []
     return " · ".join(words + ([_MODES.get(plan["mode"], oneline(plan["mode"]))] if plan.get("mode") else []))
 
@@ -77,21 +106,59 @@ def _memory(plan: Plan) -> str:
     return words + (f" ({oneline(memory['basis'])})" if memory.get("basis") else "")
 
 
-def _ranked(plan: Plan) -> list[tuple[str, int]]:
+class _Row(NamedTuple):
+    """One source as it is shown."""
+
+    path: str
+    tokens: int
+    estimated: bool
+    seen: str
+
+    @property
+    def figure(self) -> str:
+        return f"{'≈' if self.estimated else ''}{units.count(self.tokens)}"
+
+
+def _ranked(plan: Plan) -> list[_Row]:
     """Sources with their tokens, the largest first."""
-    pairs = [(oneline(str(row.get("path", ""))), int(row.get("tokens") or 0)) for row in plan.get("sources") or ()]
-    return sorted(pairs, key=lambda pair: -pair[1])
+    rows = [
+        _Row(oneline(str(row.get("path", ""))), int(row.get("tokens") or 0), bool(row.get("estimated")), _seen(row))
+        for row in plan.get("sources") or ()
+    ]
+    return sorted(rows, key=lambda row: -row.tokens)
 
 
-def _rest(ranked: Sequence[tuple[str, int]]) -> str:
+def _seen(row: Mapping[str, Any]) -> str:
+    """What is looked at of a video; empty for other sources.
+
+    >>> _seen({"frames": 3348, "fps": 0.93, "frame_size": [448, 256]}), _seen({"frames": 8, "fps": 0.02}), _seen({})
+    ('3,348 frames of 448×256, 0.93 a second', '8 frames, one every 50 s', '')
+    """
+    frames, fps, size = row.get("frames"), row.get("fps"), row.get("frame_size")
+    if frames is None:
+        return ""
+    if not frames:
+        return "no frames"
+    of = f" of {size[0]}×{size[1]}" if size else ""
+    rate = ""
+    if fps and frames > 1:
+        rate = f", {fps:.2f}".rstrip("0").rstrip(".") + " a second" if fps >= 0.1 else f", one every {1 / fps:,.0f} s"
+    return f"{units.plural(frames, 'frame')}{of}{rate}"
+
+
+def _total(rows: Sequence[_Row]) -> str:
+    """The tokens of some sources together."""
+    about = "≈" if any(row.estimated for row in rows) else ""
+    return about + units.plural(sum(row.tokens for row in rows), "token")
+
+
+def _rest(ranked: Sequence[_Row]) -> str:
     rest = ranked[MOST_SOURCES:]
-    return f"and {units.count(len(rest))} more, {units.plural(sum(tokens for _, tokens in rest), 'token')}" if rest else ""
+    return f"and {units.count(len(rest))} more, {_total(rest)}" if rest else ""
 
 
 def _left_out(plan: Plan) -> list[str]:
-    entries = plan.get("left_out") or ()
-    lines = [left_out_line(entry) for entry in entries[:MOST_LEFT_OUT]]
-    return lines + ([f"and {units.count(len(entries) - MOST_LEFT_OUT)} more"] if len(entries) > MOST_LEFT_OUT else [])
+    return left_out_lines(plan.get("left_out") or (), MOST_LEFT_OUT)
 
 
 # -- text --------------------------------------------------------------------------------------------------------------
@@ -129,14 +196,21 @@ def _sources_table(plan: Plan, width: int) -> list[str]:
     ranked = _ranked(plan)
     if not ranked:
         return []
-    total = sum(tokens for _, tokens in ranked)
+    total, shown = sum(row.tokens for row in ranked), ranked[:MOST_SOURCES]
     rows = [
-        [cut_path(path, max(12, width - 50)), units.count(tokens), units.percent(tokens, total), bar(tokens, ranked[0][1], 20)]
-        for path, tokens in ranked[:MOST_SOURCES]
+        [
+            cut_path(row.path, max(12, width - 50)),
+            row.figure,
+            units.percent(row.tokens, total),
+            bar(row.tokens, ranked[0].tokens, 20),
+        ]
+        for row in shown
     ]
-    head = f"{'sources':<10}{units.plural(len(ranked), 'file')}, {units.plural(total, 'token')}"
+    head = f"{'sources':<10}{units.plural(len(ranked), 'file')}, {_total(ranked)}"
+    lines = table(rows, right=[1, 2], indent=" " * 12)
+    seen = [[line, *([" " * 14 + row.seen] if row.seen else [])] for line, row in zip(lines, shown, strict=True)]
     rest = [" " * 12 + _rest(ranked)] if _rest(ranked) else []
-    return [head, *table(rows, right=[1, 2], indent=" " * 12), *rest]
+    return [head, *(line for pair in seen for line in pair), *rest]
 
 
 # -- html --------------------------------------------------------------------------------------------------------------
@@ -194,16 +268,18 @@ def _sources_html(plan: Plan) -> str:
     ranked = _ranked(plan)
     if not ranked:
         return ""
-    total = sum(tokens for _, tokens in ranked)
-    rows = "".join(_source_row(path, tokens, tokens / (ranked[0][1] or 1), total) for path, tokens in ranked[:MOST_SOURCES])
+    total = sum(row.tokens for row in ranked)
+    rows = "".join(_source_row(row, row.tokens / (ranked[0].tokens or 1), total) for row in ranked[:MOST_SOURCES])
     rest = f'<p class="soft">{escape(_rest(ranked))}</p>' if _rest(ranked) else ""
-    head = f'<h4>Sources <span class="soft">{units.plural(len(ranked), "file")}, {units.plural(total, "token")}</span></h4>'
+    head = f'<h4>Sources <span class="soft">{units.plural(len(ranked), "file")}, {_total(ranked)}</span></h4>'
     return f'{head}<table class="grid"><tbody>{rows}</tbody></table>{rest}'
 
 
-def _source_row(path: str, tokens: int, length: float, total: int) -> str:
-    share = f'<td class="num fit soft">{units.percent(tokens, total)}</td><td style="width:30%">{meter(length)}</td>'
-    return f'<tr><th scope="row">{path_html(path)}</th><td class="num fit">{units.count(tokens)}</td>{share}</tr>'
+def _source_row(row: _Row, length: float, total: int) -> str:
+    seen = f'<br><span class="soft">{escape(row.seen)}</span>' if row.seen else ""
+    count = f'<td class="num fit">{row.figure}</td>'
+    share = f'<td class="num fit soft">{units.percent(row.tokens, total)}</td><td style="width:30%">{meter(length)}</td>'
+    return f'<tr><th scope="row">{path_html(row.path)}{seen}</th>{count}{share}</tr>'
 
 
 def _left_out_html(plan: Plan) -> str:

@@ -1,10 +1,11 @@
-"""One place that an answer cites: its label, whether its quote was found, and the lines that stand there. As HTML and as text.
+"""One place that an answer cites: its label, whether its quote was found, the lines that stand there, and what it looks like.
 
-Knows no corpus: the lines come with the state.
+Knows no corpus: the lines and the picture come with the state.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -32,7 +33,7 @@ CSS = """
 .lcx .cite>summary{list-style:none}
 .lcx .cite .mark{margin-left:auto;font-size:12px}
 .lcx .place{margin:4px 0 8px 26px}
-.lcx .place:target{outline:2px solid var(--lcx-accent);outline-offset:3px;border-radius:6px}
+.lcx .place:has(:target){outline:2px solid var(--lcx-accent);outline-offset:3px;border-radius:6px}
 .lcx pre.src{margin:0;padding:8px 0;max-height:24em;overflow:auto;border:1px solid var(--lcx-line);border-radius:6px;
 background:var(--lcx-panel);color:var(--lcx-fg);line-height:1.55;white-space:pre}
 .lcx pre.src.prose{white-space:pre-wrap;font-family:inherit;font-size:13px;padding:8px 12px}
@@ -41,6 +42,13 @@ background:var(--lcx-panel);color:var(--lcx-fg);line-height:1.55;white-space:pre
 .lcx pre.src .no{display:inline-block;width:4.5em;padding:0 1.2em 0 0;text-align:right;color:var(--lcx-soft);user-select:none}
 .lcx pre.src .hit{background:var(--lcx-quote)}
 .lcx pre.src mark{padding:0 1px;border-radius:2px;background:var(--lcx-quote);color:inherit;box-shadow:0 1px 0 var(--lcx-warn)}
+.lcx a[name]{scroll-margin-top:5em}
+.lcx .sight{display:flex;flex-wrap:wrap;gap:10px 14px;align-items:flex-start}
+.lcx .sight>.lines{flex:1 1 18rem;min-width:0}
+.lcx img.pic{display:block;flex:none;width:auto;height:auto;max-width:100%;margin:0;border:1px solid var(--lcx-line);
+border-radius:6px;background:var(--lcx-panel)}
+.lcx img.pic+pre.src{margin:10px 0 0}
+.lcx .sight>img.pic{max-width:min(100%,360px);max-height:360px}
 .lcx .q{margin:6px 0 0;color:var(--lcx-soft);font-size:12px}
 """
 
@@ -68,6 +76,9 @@ class CitationState:
         page: of a document, counted from 1.
         box: on that page, in points from its top left corner.
         note: what the user should know about it, said in place of the usual words.
+        picture: what stands there, as a JPEG; empty where there is nothing to be seen, or where it is not shown.
+        picture_alt: what is to be seen, in words: ``"Frame of talk.mp4 at 00:00:12"``.
+        picture_note: why it is not shown, or where it is.
     """
 
     number: int
@@ -80,6 +91,14 @@ class CitationState:
     page: int | None = None
     box: Box | None = None
     note: str = ""
+    picture: bytes = b""
+    picture_alt: str = ""
+    picture_note: str = ""
+
+    @property
+    def where_besides(self) -> str:
+        """The place inside the file, where the label does not say it already."""
+        return "" if self.where in self.label else self.where
 
     @property
     def check(self) -> tuple[str, str]:
@@ -124,13 +143,15 @@ def text(citation: CitationState, *, width: int = 100, most: int | None = None, 
     """
     words, _ = citation.check
     lead = f"[{citation.number}] " if numbered else ""
-    lines = [f"{lead}{oneline(citation.label)}   {words}"]
+    rows = [f"{lead}{oneline(citation.label)}   {words}"]
+    rows += [f"    ▣ {oneline(citation.picture_alt)}"] if citation.picture_alt else []
+    rows += wrap(oneline(citation.picture_note), width, indent="      ") if citation.picture_note else []
     shown = _nearest(citation, most or MOST_LINES)
-    lines += [_text_line(line) for line in shown]
+    rows += [_text_line(line) for line in shown]
     hidden = len(citation.lines) - len(shown)
-    lines += [f"      … {units.plural(hidden, 'more line')}"] if hidden else []
-    lines += wrap(f"“{oneline(citation.quote)}”", width, indent="    ") if citation.quote and not citation.verified else []
-    return "\n".join(cut(line, width) for line in lines)
+    rows += [f"      … {units.plural(hidden, 'more line')}"] if hidden else []
+    rows += wrap(f"“{oneline(citation.quote)}”", width, indent="    ") if citation.quote and not citation.verified else []
+    return "\n".join(cut(line, width) for line in rows)
 
 
 def short_text(citation: CitationState, *, width: int = 100) -> str:
@@ -160,25 +181,52 @@ def _line_body(text: str) -> str:
 def html(citation: CitationState) -> str:
     """The citation as HTML that stands alone: what ``citation.show()`` shows."""
     words, colour = citation.check
-    where = f' <span class="soft">{escape(citation.where)}</span>' if citation.where else ""
-    title = f'<span class="title"><bdi>{escape(citation.label)}</bdi>{where}</span>'
+    where = f' <span class="soft">{escape(citation.where_besides)}</span>' if citation.where_besides else ""
+    title = f'<span class="title" role="heading" aria-level="3"><bdi>{escape(citation.label)}</bdi>{where}</span>'
     head = f'<div class="head">{title}<span class="{colour}">{escape(words)}</span></div>'
-    return frame(head + place(citation), kind="citation", label=f"Source {citation.label}", css=CSS)
+    seen = image(citation.picture, citation.picture_alt)
+    body = f"{seen}{_unseen(citation)}{lines(citation)}" if seen else place(citation)
+    return frame(head + body, kind="citation", label=f"Source {citation.label}", css=CSS)
 
 
 def details(citation: CitationState, anchor: str) -> str:
-    """The citation as an element that opens; a link to ``anchor``, which lies inside, opens it too. Needs :data:`CSS`."""
+    """The citation as an element that opens; a link to ``anchor``, which lies inside, opens it too. Needs :data:`CSS`.
+
+    The anchor is a name, not an id: JupyterLab looks for ids itself, and scrolls to them without opening what they lie in.
+    """
     words, colour = citation.check
     summary = (
         f'<span class="mono soft">[{citation.number}]</span><span class="label"><bdi>{escape(citation.label)}</bdi></span>'
         f'<span class="mark {colour}">{escape(words)}</span>'
     )
-    inside = f'<div class="place" id="{escape(anchor)}">{place(citation)}</div>'
+    inside = f'<div class="place"><a name="{escape(anchor)}"></a>{place(citation)}</div>'
     return f'<details class="cite"><summary>{summary}</summary>{inside}</details>'
 
 
 def place(citation: CitationState) -> str:
-    """The lines that stand at the cited place, with what is quoted set off. Needs :data:`CSS`."""
+    """What the cited place looks like, small, and the lines that stand there. Needs :data:`CSS`."""
+    seen = image(citation.picture, citation.picture_alt)
+    beside = lines(citation)
+    beside = f'<div class="lines">{beside}</div>' if seen and beside else beside
+    inside = f'<div class="sight">{seen}{beside}</div>' if seen else beside
+    inside += _unseen(citation)
+    return inside or f'<p class="q">{escape(citation.where or citation.label)}: nothing to show.</p>'
+
+
+def image(picture: bytes, alt: str) -> str:
+    """A JPEG inside the page. Needs :data:`CSS`."""
+    if not picture:
+        return ""
+    data = base64.b64encode(picture).decode("ascii")
+    return f'<img class="pic" src="data:image/jpeg;base64,{data}" alt="{escape(alt)}" loading="lazy">'
+
+
+def _unseen(citation: CitationState) -> str:
+    return f'<p class="q" dir="auto">{escape(citation.picture_note)}</p>' if citation.picture_note else ""
+
+
+def lines(citation: CitationState) -> str:
+    """The lines that stand at the cited place, with what is quoted set off; empty where there are none. Needs :data:`CSS`."""
     shown = _nearest(citation, MOST_LINES)
     prose = "" if any(line.number is not None for line in shown) else " prose"
     rows = "".join(_html_line(line, citation.quote) for line in shown)
@@ -188,8 +236,6 @@ def place(citation: CitationState) -> str:
     parts += [f'<p class="q">… {units.plural(hidden, "more line")}</p>'] if hidden else []
     if citation.quote and not citation.verified:
         parts.append(note(f"The answer quotes “{escape(oneline(citation.quote))}”, which was not found there.", css="warn"))
-    if not parts:
-        parts.append(f'<p class="q">{escape(citation.where or citation.label)}: nothing to show.</p>')
     return "".join(parts)
 
 

@@ -7,7 +7,7 @@ and pictures above all, shows as the text that it is. An unfinished text, an ans
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from longctx.views.safe import escape
 
@@ -45,8 +45,17 @@ def markdown(text: str, *, reference: Callable[[int], str | None] = lambda numbe
     >>> markdown("It is **here** [1], not <b>there</b>.", reference=lambda n: f"<sup>{n}</sup>")
     '<p dir="auto">It is <strong>here</strong> <sup>1</sup>, not &lt;b&gt;there&lt;/b&gt;.</p>'
     """
+    return "".join(blocks(text, reference=reference, marked=marked))
+
+
+def blocks(text: str, *, reference: Callable[[int], str | None] = lambda number: None, marked: Iterable[str] = ()) -> list[str]:
+    """The same block by block: a paragraph, a list, a table each. While a text grows, its last block alone changes.
+
+    >>> blocks("One.\\n\\n- two\\n- thr")
+    ['<p dir="auto">One.</p>', '<ul><li dir="auto">two</li><li dir="auto">thr</li></ul>']
+    """
     clean = _PRIVATE.sub(lambda found: f"‹U+{ord(found[0]):04X}›", text.replace("\r\n", "\n"))
-    return _Renderer(reference).blocks(_mark(clean, marked).split("\n"))
+    return [html for html in _Renderer(reference).pieces(_mark(clean, marked).split("\n")) if html.strip()]
 
 
 def _mark(text: str, marked: Iterable[str]) -> str:
@@ -66,12 +75,13 @@ class _Renderer:
 
     # -- blocks --------------------------------------------------------------------------------------------------------
     def blocks(self, lines: Sequence[str], depth: int = 0) -> str:
-        parts: list[str] = []
+        return "".join(self.pieces(lines, depth))
+
+    def pieces(self, lines: Sequence[str], depth: int = 0) -> Iterator[str]:
         place = 0
         while place < len(lines):
             html, place = self._block(lines, place, depth)
-            parts.append(html)
-        return "".join(parts)
+            yield html
 
     def _block(self, lines: Sequence[str], place: int, depth: int) -> tuple[str, int]:
         line = _bare(lines[place])

@@ -9,7 +9,7 @@ from longctx.jobs import Progress, State
 from longctx.views import units
 from longctx.views.cells import bar, cut, table
 from longctx.views.safe import escape, oneline
-from longctx.views.style import COMPONENTS, error_note, frame, heading
+from longctx.views.style import COMPONENTS, error_note, frame, heading, sheet
 
 #: Measured bytes may be so many times the planned ones before the view speaks of it.
 TOLERANCE = 1.02
@@ -161,7 +161,12 @@ def _over(state: ProgressState, name: str) -> str:
 def html(state: ProgressState) -> str:
     """The state as HTML that stands alone."""
     body = heading(state.title, state.state, state.word) + inside(state)
-    return frame(body, kind="progress", label=f"{state.title}: {state.word}", css=CSS)
+    return frame(body, kind="work", label=f"{state.title}: {state.word}", css=CSS)
+
+
+def parts(state: ProgressState) -> list[str]:
+    """The state in parts, as :class:`~longctx.views.live.Parted` has them."""
+    return [sheet(CSS), heading(state.title, state.state, state.word, spoken=True), inside(state)]
 
 
 def inside(state: ProgressState) -> str:

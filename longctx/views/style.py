@@ -18,7 +18,7 @@ _LIGHT = {
 }  # fmt: skip
 _DARK = {
     "fg": "#e6e9ec", "soft": "#9aa4ae", "line": "#3b424a", "panel": "#21262c", "track": "#343b43", "accent": "#79afe6",
-    "good": "#5cc98c", "warn": "#e0b04e", "bad": "#f2837b", "quote": "#4a4119", "weights": "#7d9fd3", "kv": "#5dbab4",
+    "good": "#5cc98c", "warn": "#e0b04e", "bad": "#f2837b", "quote": "#3f3713", "weights": "#7d9fd3", "kv": "#5dbab4",
     "state-c": "#b09ade", "act": "#dfb35c", "other": "#8b949e",
 }  # fmt: skip
 
@@ -92,18 +92,30 @@ def frame(body: str, *, kind: str, label: str, css: str = "") -> str:
 
     Args:
         body: the view's HTML; what is foreign in it is escaped already.
-        kind: the view's class: ``"answer"``.
+        kind: the view's class: ``"answer"``; none that a host styles, as ipywidgets does ``"progress"``.
         label: what a screen reader calls the view; escaped here.
         css: rules of this view alone.
     """
-    style = (_THEME + _BASE + css).replace("\n", "")
-    return f'<style>{style}</style><section class="lcx {kind} mathjax_ignore" aria-label="{escape(label)}">{body}</section>'
+    return f'{sheet(css)}<section class="lcx {kind} mathjax_ignore" aria-label="{escape(label)}">{body}</section>'
 
 
-def heading(title: str, state: str, word: str = "") -> str:
-    """The first line of a view: its title, and a state as a pill (the word shown may differ from the state)."""
-    pill = f'<span class="pill {escape(state)}">{escape(word or state)}</span>' if state else ""
-    return f'<div class="head"><span class="title" dir="auto">{escape(title)}</span>{pill}</div>'
+def sheet(css: str = "") -> str:
+    """The style element of a view, with its own rules."""
+    return f"<style>{(_THEME + _BASE + css).replace(chr(10), '')}</style>"
+
+
+def heading(title: str, state: str, word: str = "", *, spoken: bool = False) -> str:
+    """The first line of a view: its title, and a state as a pill.
+
+    Args:
+        title: what the view is about.
+        state: of the job; empty shows none.
+        word: shown for the state, where it is another.
+        spoken: whether screen readers say the state when it changes; for views that are redrawn in parts.
+    """
+    live = ' role="status"' if spoken else ""
+    pill = f'<span class="pill {escape(state)}"{live}>{escape(word or state)}</span>' if state else ""
+    return f'<div class="head"><span class="title" role="heading" aria-level="3" dir="auto">{escape(title)}</span>{pill}</div>'
 
 
 def meter(share: float, *, css: str = "", label: str = "") -> str:

@@ -14,7 +14,7 @@ from longctx.views.cells import cut, wrap
 from longctx.views.citations import CitationState
 from longctx.views.progress import ProgressState
 from longctx.views.safe import escape, oneline, visible
-from longctx.views.style import error_note, frame, heading, note
+from longctx.views.style import error_note, frame, heading, note, sheet
 
 _STOPPED = "■ Stopped on request; the parts that were finished are kept."
 
@@ -28,12 +28,18 @@ class PartState:
         text: with marks ``[1]`` that refer to ``citations``.
         citations: numbered within the part.
         when: its time in a recording, in words; empty elsewhere.
+        picture: what is to be seen then, as a small JPEG; may be empty.
+        picture_alt: what that is, in words.
+        picture_note: why it is not shown.
     """
 
     title: str
     text: str
     citations: Sequence[CitationState] = ()
     when: str = ""
+    picture: bytes = b""
+    picture_alt: str = ""
+    picture_note: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,14 +87,16 @@ def from_json(summary: Mapping[str, Any], title: str = "Summary") -> SummaryStat
 
 
 CSS = """
-.lcx ol.parts{margin:12px 0 0;padding:0;list-style:none}
-.lcx ol.parts>li{margin:0;padding:0 0 12px 18px;border-left:2px solid var(--lcx-line);position:relative}
-.lcx ol.parts>li::before{content:"";position:absolute;left:-6px;top:6px;width:10px;height:10px;border-radius:50%;
+.lcx .part{margin:0 0 0 6px;padding:0 0 12px 16px;border-left:2px solid var(--lcx-line);position:relative}
+.lcx .part.first{margin-top:12px}
+.lcx .part::before{content:"";position:absolute;left:-6px;top:5px;width:10px;height:10px;border-radius:50%;
 background:var(--lcx-accent)}
-.lcx ol.parts>li:last-child{padding-bottom:2px}
 .lcx .part-title{font-weight:600}
-.lcx ol.parts .answer-text{font-size:13.5px;margin:2px 0 0}
-.lcx ol.parts .cites{margin:4px 0 0}
+.lcx .part .when{margin-right:6px;font-weight:400}
+.lcx .part .answer-text{font-size:13.5px;margin:2px 0 0}
+.lcx .part .cites{margin:4px 0 0}
+.lcx .part>.sight{margin:4px 0 0}
+.lcx .part>.sight>img.pic{max-width:min(100%,240px);max-height:180px}
 """
 
 
@@ -96,29 +104,43 @@ background:var(--lcx-accent)}
 def html(state: SummaryState | Mapping[str, Any]) -> str:
     """The summary, or its JSON form, as HTML that stands alone."""
     state = from_json(state) if isinstance(state, Mapping) else state
-    body = [heading(state.title, state.state)]
-    body += (
-        [f'<div class="answer-text">{answer.prose(AnswerState(state.title, state.summary, state=state.state))}</div>']
-        if state.summary
-        else []
-    )
-    body += [f'<ol class="parts">{"".join(map(_part, state.parts))}</ol>'] if state.parts else []
+    body = "".join([heading(state.title, state.state), *_body(state)])
+    return frame(body, kind="summary", label=f"Summary of {state.title}", css=_SHEET)
+
+
+def parts(state: SummaryState) -> list[str]:
+    """The summary in parts, as :class:`~longctx.views.live.Parted` has them: each part of it is one."""
+    return [sheet(_SHEET), heading(state.title, state.state, spoken=True), *_body(state)]
+
+
+_SHEET = answer.CSS + cited.CSS + progress.CSS + CSS
+
+
+def _body(state: SummaryState) -> list[str]:
+    said = answer.prose(AnswerState(state.title, state.summary, state=state.state)) if state.summary else ""
+    body = [f'<div class="answer-text">{said}</div>' if said else ""]
+    body += [_part(part, "part" if place else "part first") for place, part in enumerate(state.parts)]
     body += [progress.inside(state.progress)] if state.running and state.progress is not None else []
     body += [note(_STOPPED, css="warn")] if state.state == "stopped" else []
     body += [error_note(state.failure)] if state.failure else []
     body += [note(escape(remark)) for remark in state.notes]
     words = " · ".join(answer.usage_words(state.usage))
-    body += [f'<div class="foot">{escape(words)}</div>'] if words else []
-    css = answer.CSS + cited.CSS + progress.CSS + CSS
-    return frame("".join(body), kind="summary", label=f"Summary of {state.title}", css=css)
+    return body + ([f'<div class="foot">{escape(words)}</div>'] if words else [])
 
 
-def _part(part: PartState) -> str:
+def _part(part: PartState, css: str) -> str:
     key = f"{part.when} {part.title} {part.text}"
     inner = AnswerState(part.title, part.text, state="done", citations=part.citations, key=key)
-    when = f'<span class="soft mono">{escape(part.when)}</span> ' if part.when else ""
-    head = f'<div dir="auto">{when}<span class="part-title">{escape(part.title)}</span></div>'
-    return f'<li>{head}<div class="answer-text">{answer.prose(inner)}</div>{answer.sources(inner)}</li>'
+    when = f'<span class="when soft mono">{escape(part.when)}</span>' if part.when else ""
+    head = f'<div class="part-title" role="heading" aria-level="4" dir="auto">{when}{escape(part.title)}</div>'
+    said = f'<div class="answer-text">{answer.prose(inner)}</div>{answer.sources(inner)}'
+    said += f'<p class="q" dir="auto">{escape(part.picture_note)}</p>' if part.picture_note else ""
+    seen = cited.image(part.picture, part.picture_alt)
+    return f'<div class="{css}">{head}{_beside(seen, said)}</div>'
+
+
+def _beside(seen: str, said: str) -> str:
+    return f'<div class="sight">{seen}<div class="lines">{said}</div></div>' if seen else said
 
 
 # -- text --------------------------------------------------------------------------------------------------------------
@@ -138,7 +160,9 @@ def text(state: SummaryState | Mapping[str, Any], *, width: int = 100) -> str:
 def _part_text(part: PartState, width: int) -> list[str]:
     head = " ".join(word for word in (oneline(part.when), oneline(part.title)) if word)
     places = [f"  [{c.number}] {oneline(c.label)}   {c.check[0]}" for c in part.citations]
-    return [cut(f"▸ {head}", width), *_paragraphs(part.text, width, "  "), *(cut(line, width) for line in places)]
+    seen = [cut(f"  ▣ {oneline(part.picture_alt)}", width)] if part.picture_alt else []
+    seen += wrap(oneline(part.picture_note), width, indent="    ") if part.picture_note else []
+    return [cut(f"▸ {head}", width), *seen, *_paragraphs(part.text, width, "  "), *(cut(line, width) for line in places)]
 
 
 def _paragraphs(text: str, width: int, indent: str) -> list[str]:

@@ -1,8 +1,10 @@
 """Live views as ipywidgets, with HTML and text beside them, which is all that stays when they have ended.
 
-A thread of each view redraws it; the thread that works and the kernel's own are never kept waiting. The Stop button only sets a
-flag: its callback may run on any thread. When the work ends, the widget is replaced by the final HTML and text and closed, so
-that a saved notebook shows the final state and nothing is left behind. Where no front end listens, the same happens unseen.
+A thread of each view redraws it; the thread that works and the kernel's own are never kept waiting. Of a view that comes in
+parts only those that changed are sent, so that what the reader opened stays open, what is selected stays selected, and a
+screen reader is not sent back to the beginning. The Stop button only sets a flag: its callback may run on any thread. When the
+work ends, the widget is replaced by the final HTML and text and closed, so that a saved notebook shows the final state and
+nothing is left behind. Where no front end listens, the same happens unseen.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from longctx.jobs import in_kernel
-from longctx.views.live import Live, Presenter
+from longctx.views.live import Live, Parted, Presenter
 from longctx.views.safe import oneline
 
 #: Seconds between two pictures; and between two looks while nothing is reported, so that clocks run.
@@ -23,6 +25,14 @@ TICK = 0.5
 #: Seconds that the end of a cell waits for the final state of what has finished.
 LINGER = 2.0
 _WIDGET = "application/vnd.jupyter.widget-view+json"
+#: A frame whose parts are widgets looks like one whose parts are elements; the button belongs to the view that it ends.
+_STYLE = """<style>
+.lcx.jupyter-widgets{display:block;overflow:visible;margin:2px 20px 6px 0}
+.lcx.jupyter-widgets .widget-html{display:block;width:auto;height:auto;min-height:0;margin:0;overflow:visible;
+color:inherit;font:inherit}
+.lcx.jupyter-widgets .widget-html-content{line-height:inherit;font-size:inherit;overflow:visible}
+.lcx-stop.jupyter-button:focus-visible{outline:2px solid var(--jp-brand-color1,#2f6fb3);outline-offset:2px}
+</style>"""
 
 _open: set[_Hosted] = set()
 _lock = threading.Lock()
@@ -38,6 +48,9 @@ def install(register: Callable[[Presenter], object]) -> bool:
 
 def present(live: Live) -> None:
     """Show a live view below the running cell, with a Stop button; returns at once."""
+    if live.finished:
+        _show_final(live)
+        return
     hosted = _Hosted(live)
     with _lock:
         if not _open:
@@ -56,6 +69,67 @@ def show_html(html: str, text: str) -> None:
     _display(_bundle(html, text))
 
 
+def _show_final(live: Live) -> None:
+    """Show what will not change. A thread makes it, for there may be pictures to find; meanwhile its text stands there."""
+    ready: list[dict[str, Any]] = []
+    handles: list[Any] = []
+    lock = threading.Lock()
+
+    def make() -> None:
+        bundle = _bundle(live.html(), live.text())
+        with lock:
+            ready.append(bundle)
+            for handle in handles:
+                handle.update(bundle, raw=True)
+
+    thread = _thread(make)
+    thread.start()
+    thread.join(LINGER)
+    with lock:
+        handles.append(_display(ready[0] if ready else {"text/plain": live.text()}, display_id=True))
+
+
+def _thread(run: Callable[[], None]) -> threading.Thread:
+    """A thread in an empty context: its outputs belong to no cell; the display's id says where they go."""
+    return threading.Thread(target=contextvars.Context().run, args=(run,), name="longctx-widget", daemon=True)
+
+
+class _Picture:
+    """What a live view looks like: a widget for each of its parts, of which those that changed are updated."""
+
+    def __init__(self, live: Live) -> None:
+        import ipywidgets
+
+        self.live = live
+        self._first = ipywidgets.HTML(layout={"width": "auto"})
+        self.box = ipywidgets.VBox([self._first])
+        for name in ("lcx", "mathjax_ignore") if isinstance(live, Parted) else ():
+            self.box.add_class(name)
+        self.draw()
+
+    def draw(self) -> None:
+        """Show the present state."""
+        import ipywidgets
+
+        parts, shown = self._parts(), self.box.children
+        for place, widget in enumerate(shown):
+            widget.value = parts[place] if place < len(parts) else ""
+        if more := parts[len(shown) :]:
+            made = (ipywidgets.HTML(part, layout=self._first.layout, style=self._first.style) for part in more)
+            self.box.children = (*shown, *made)
+
+    def html(self) -> str:
+        """The first state as HTML that stands alone."""
+        style, *parts = (widget.value for widget in self.box.children)
+        return f'{style}<section class="lcx mathjax_ignore">{"".join(parts)}</section>' if parts else style
+
+    def _parts(self) -> list[str]:
+        if not isinstance(self.live, Parted):
+            return [self.live.html()]
+        style, *parts = self.live.parts()
+        return [style + _STYLE, *parts]
+
+
 class _Hosted:
     """One live view in the notebook."""
 
@@ -65,20 +139,20 @@ class _Hosted:
         self.live = live
         self._changed = threading.Event()
         self._asked = threading.Event()
-        self._view = ipywidgets.HTML(live.html(), layout={"width": "100%"})
-        layout = {"width": "auto", "margin": "0 0 8px 2px"}
+        self._picture = _Picture(live)
+        layout = {"width": "auto", "margin": "0 0 8px 2px", "align_self": "flex-start"}
         tooltip = f"Stop: {oneline(live.title)}"
         self._button = ipywidgets.Button(description="Stop", icon="stop", tooltip=tooltip, layout=layout)
+        self._button.add_class("lcx-stop")
         self._button.on_click(self._stop)
-        self._box = ipywidgets.VBox([self._view, self._button], layout={"width": "100%"})
-        # An empty context: the outputs of this thread belong to no cell; the display's id says where they go.
-        self._thread = threading.Thread(target=contextvars.Context().run, args=(self._run,), name="longctx-widget", daemon=True)
+        self._box = ipywidgets.VBox([self._picture.box, self._button], layout={"width": "100%"})
+        self._thread = _thread(self._run)
         self._unwatch = live.watch(self._changed.set)
 
     def start(self) -> None:
         """Display the widget and begin to redraw it."""
         shown = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
-        self._handle = _display({_WIDGET: shown, **_bundle(self.live.html(), self.live.text())}, display_id=True)
+        self._handle = _display({_WIDGET: shown, **_bundle(self._picture.html(), self.live.text())}, display_id=True)
         self._thread.start()
 
     def settle(self) -> None:
@@ -98,12 +172,13 @@ class _Hosted:
                 self._changed.wait(TICK)
                 self._changed.clear()
                 self._pause()
+            self._picture.draw()  # what follows may take a moment, where there are pictures to find
             self._handle.update(_bundle(self.live.html(), self.live.text()), raw=True)
         finally:
             self._close()
 
     def _redraw(self) -> None:
-        self._view.value = self.live.html()
+        self._picture.draw()
         if self._asked.is_set() and not self._button.disabled:
             self._button.disabled = True
             self._button.description = "Stopping …"

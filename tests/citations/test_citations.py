@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from longctx import citations
-from longctx.citations import Citation, check, match, resolve
+from longctx.citations import Citation, check, match, nearest, resolve
 from longctx.corpus import Lines, Page, Segment, split_lines
 
 RETRY = '"""Retries."""\n\nMAX_ATTEMPTS = 5\n\n\ndef wait(attempt):\n    """Seconds before the next try."""\n'
@@ -180,6 +180,36 @@ def test_matching_marks_each_sentence_that_a_line_supports() -> None:
     assert resolved.citations[0].quote == "The station sends a reading\nevery ten minutes."
     assert resolved.citations[0].origin == Lines("weather.md", 3, 4)
     assert resolved.unsupported == ("Elephants paint portraits.",)
+
+
+def test_a_block_of_code_is_no_claim_of_the_sentence_before_it() -> None:
+    code = "\n```python\nfor number in range(9):\n    paint(elephants, moons)\n```"
+    assert match(f"Elephants paint.{code}", SEGMENTS).unsupported == ("Elephants paint.",)
+    resolved = match(f"A reading is sent every ten minutes.{code}", SEGMENTS)
+    assert resolved.text == f"A reading is sent every ten minutes [1].{code}"
+    assert not resolved.unsupported
+
+
+def test_of_lines_that_share_as_much_the_shortest_is_the_nearest() -> None:
+    told = Segment("It is told at length how `resolve_redirects` came to be.\n", Lines("HISTORY.md", 1, 1))
+    made = Segment("def resolve_redirects(\n", Lines("sessions.py", 1, 1))
+    (citation,) = nearest("Where are redirects resolved?", {1: told, 2: made})
+    assert citation.origin == made.origin
+
+
+@pytest.mark.parametrize(
+    ("sentence", "line", "supported"),
+    [
+        ("It raises a NoneTypeError.", "raise_type(None, Error)", False),
+        ("It raises a NoneTypeError.", "raise NoneTypeError", True),
+        ("It has `maxAttempts` to wait.", "self.max_attempts = wait", True),
+        ("`retry.py` has the seconds to wait.", "seconds = wait", True),
+        ("`again.py` has the seconds to wait.", "seconds = wait", False),
+    ],
+)
+def test_the_parts_of_a_name_are_not_the_name(sentence: str, line: str, supported: bool) -> None:
+    resolved = match(sentence, {1: Segment(f"{line}\n", Lines("retry.py", 1, 1))})
+    assert bool(resolved.citations) is supported
 
 
 def test_another_number_is_not_supported() -> None:

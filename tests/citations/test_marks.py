@@ -120,3 +120,10 @@ def test_quotes_are_found_however_they_are_set(text: str, quotes: list[str]) -> 
 def test_a_block_of_code_belongs_to_the_sentence_before_it() -> None:
     ((_, ids, quotes),) = read("It is this:\n\n```\nx = 1\n```\n[3]")
     assert (ids, quotes) == ([3], ["x = 1\n"])
+
+
+def test_a_line_that_a_model_wrapped_ends_no_sentence() -> None:
+    wrapped = 'It waits two seconds, and\nthen "tries it again" [3].'
+    assert read(wrapped) == [('It waits two seconds, and then "tries it again" .', [3], ["tries it again"])]
+    assert len(read("It waits\n\nand tries.\n- one\n- two\n1. three")) == 5
+    assert len(read("It waits\r\n\r\nand tries.")) == 2

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longctx.errors import PlanError, UsageError
-from longctx.planner import Device, Figures, Geometry, notes, plan
+from longctx.planner import Device, Figures, Geometry, Reel, largest_patch, notes, plan, room, sample
 
 CONFIGS = Path(__file__).parent / "configs"
 SMOL = {
@@ -223,6 +223,115 @@ def test_the_json_contract_is_kept():
         assert all(set(row) == {"path", "tokens", "share"} for row in read["sources"])
         assert all(set(row) == {"path", "tokens", "reason"} for row in read["left_out"])
         assert sum(row["share"] for row in read["sources"]) == pytest.approx(1)
+
+
+def test_rows_of_videos_say_what_is_seen_of_them():
+    reels = [Reel("long.mp4", 3600.0, 1280, 720, 90_000), Reel("none.mp4", 9.0, 64, 64, 0)]
+    samplings = sample(reels, room=100_000, sight=qwen("4B").sight)
+    sources = [("a.py", 5), ("none.mp4", 5), ("long.mp4", 5)]
+    figures = planned(samplings=samplings, source_tokens=sources, estimated={"a.py"})
+    plain, none, long = json.loads(json.dumps(figures.to_json()))["sources"]
+    assert plain == {"path": "a.py", "tokens": 5, "share": 1 / 3, "estimated": True}
+    assert none == {"path": "none.mp4", "tokens": 5, "share": 1 / 3, "frames": 0, "fps": 0.0, "frame_size": None}
+    assert (long["frames"], long["frame_size"]) == (samplings[0].frames, [448, 256])
+    assert long["fps"] == pytest.approx(samplings[0].frames / 3600, abs=1e-4)
+
+
+def test_estimates_are_counted_in_the_basis():
+    assert planned(estimated={"b.md"}).counts_basis == "exact; 1 of 2 sources estimated"
+    assert planned(estimated={"other"}).counts_basis == planned().counts_basis == "exact"
+
+
+def test_a_vision_encoder_that_is_not_known_is_named_where_there_is_something_to_see():
+    assert any("vision encoder" in w for w in planned(largest_item=100).warnings)
+    assert not any("vision encoder" in w for w in planned().warnings)
+    assert not any("vision encoder" in w for w in planned(qwen("4B"), largest_item=100).warnings)
+
+
+def test_a_large_picture_takes_memory_that_a_small_one_does_not():
+    none, small, large = (planned(qwen("4B"), largest_item=n).memory for n in (0, 112, 4_096))
+    assert none.vision == 0
+    assert 0 < small.vision < large.vision
+    assert none.total < small.total < large.total
+
+
+# -- room for frames ---------------------------------------------------------------------------------------------------
+ROOMY = {"device": Device("cpu", "CPU", 99 * 10**9, 90 * 10**9), "overhead_tokens": 100}
+
+
+def test_videos_alone_stay_in_the_native_window():
+    got = room(qwen("4B"), **ROOMY)
+    assert (got.tokens, got.window, got.taken, got.limit) == (262_144 - 100 - 8_192, 262_144, 8_292, "window")
+    assert room(qwen("4B"), source_tokens=100_000, **ROOMY).tokens == got.tokens - 100_000
+
+
+def test_sources_that_need_a_step_of_yarn_give_videos_the_rest_of_it():
+    got = room(qwen("4B"), source_tokens=300_000, **ROOMY)
+    assert (got.window, got.tokens) == (524_288, 524_288 - 300_000 - 100 - 8_192)
+
+
+def test_an_asked_window_is_the_room_for_videos():
+    assert room(qwen("4B"), window=500_000, **ROOMY).tokens == 500_000 - 8_292
+    assert room(qwen("4B"), max_window=100_000, **ROOMY).window == 100_000
+    assert room(qwen("4B"), reserve=50_000, **ROOMY).taken == 50_100
+
+
+def test_memory_ends_the_room_before_the_window_does():
+    got = room(qwen("4B"), memory=8 * 10**9, **ROOMY)
+    assert (got.limit, got.window) == ("memory", 262_144)
+    assert 0 < got.tokens < 200_000
+    assert room(qwen("4B"), memory=8 * 10**9, largest_item=16_384, **ROOMY).tokens < got.tokens
+
+
+def test_sources_that_fill_everything_leave_no_room():
+    assert room(GEOMETRY, source_tokens=10**6, **ROOMY).tokens == 0
+    assert room(qwen("4B"), memory=10**9, **ROOMY) == room(qwen("4B"), memory=2 * 10**9, **ROOMY)
+    assert room(qwen("4B"), memory=10**9, **ROOMY).tokens == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"source_tokens": -1},
+        {"largest_item": -1},
+        {"overhead_tokens": -1},
+        {"window": 0},
+        {"memory": 0},
+        {"chunk": 0},
+        {"bits": 5},
+    ],
+)
+def test_nonsense_for_a_room_is_refused_and_named(options):
+    ((name, value),) = options.items()
+    with pytest.raises(UsageError, match=f"{name}={value}"):
+        room(qwen("4B"), **{**ROOMY, **options})
+
+
+@given(
+    st.sampled_from([GEOMETRY, qwen("0.8B"), qwen("9B")]),
+    st.integers(0, 600_000),
+    st.integers(2 * 10**9, 60 * 10**9),
+    st.sampled_from([None, 4_096, 30_000]),
+    st.sampled_from([0, 112, 16_000]),
+    st.lists(st.builds(Reel, st.just("v"), st.floats(0.1, 9_000), st.integers(1, 4_000), st.integers(1, 4_000), st.just(9**5))),
+)
+@settings(max_examples=150, deadline=None)
+def test_what_fits_the_room_is_read_whole(geometry, tokens, memory, window, largest, reels):
+    asked = {"device": CPU, "memory": memory, "window": window, "overhead_tokens": 300}
+    sight = qwen("4B").sight
+    largest = max(largest, largest_patch(reels, sight))
+    got = room(geometry, source_tokens=tokens, largest_item=largest, **asked)
+    if not got.tokens:
+        return
+    samplings = sample(reels, room=got.tokens, sight=sight)
+    sources = [("text", tokens), *((f"{i}", s.tokens) for i, s in enumerate(samplings))]
+    figures = plan(geometry, model="m", source_tokens=sources, largest_item=largest, **asked)
+    assert (figures.mode, figures.fits) == ("whole", True)
+    full = plan(geometry, model="m", source_tokens=[("a", tokens + got.tokens)], largest_item=largest, **asked)
+    assert (full.mode, full.fits) == ("whole", True)
+    assert full.window <= got.window
+    if not window:
+        assert full.yarn_factor == geometry.rope.choose(tokens + 300 + full.reserve)
 
 
 def test_a_path_that_is_not_utf8_survives_json():

@@ -206,6 +206,37 @@ def test_a_sparse_gemma_config_takes_the_defaults_of_its_class():
     assert (geometry.native_window, geometry.sliding_window, geometry.rope.scaling) == (131_072, 1024, "linear")
 
 
+@pytest.mark.parametrize("name", ["qwen3.5", "qwen3.5 moe", "qwen3 vl", "qwen3 vl moe"])
+def test_sizes_of_the_vision_tower_are_those_of_the_model(name):
+    model, sight = built(TINY[name]), Geometry.from_config(TINY[name]).sight
+    tower = model.model.visual
+    kernel = (sight.temporal, sight.patch_size, sight.patch_size)
+    assert (tuple(tower.patch_embed.proj.kernel_size), tower.patch_embed.proj.in_channels) == (kernel, sight.channels)
+    assert (len(tower.blocks), tower.spatial_merge_size) == (sight.depth, sight.merge)
+    block = tower.blocks[0]
+    assert (block.attn.dim, block.attn.num_heads) == (sight.hidden, sight.heads)
+    assert (block.mlp.intermediate_size, tower.merger.linear_fc2.out_features) == (sight.mlp_width, sight.out)
+    assert len(getattr(tower, "deepstack_merger_list", ())) == sight.taps
+    assert (sight.step, sight.patch_values) == (8, 3 * 2 * 4 * 4)
+
+
+@pytest.mark.parametrize("name", ["qwen3.5 text", "llama", "gemma3 with eyes"])
+def test_a_model_without_a_tower_that_is_known_has_no_sight(name):
+    assert Geometry.from_config(TINY[name]).sight is None
+
+
+def test_a_tower_of_another_kind_is_no_sight_and_makes_the_geometry_an_estimate():
+    eye = {"depth": 2, "hidden_size": 64, "intermediate_size": 100}
+    geometry = Geometry.from_config(seeing("brand_new", "qwen3", eye))
+    assert (geometry.sight, geometry.known) == (None, False)
+
+
+@pytest.mark.parametrize("field", ["patch_size", "spatial_merge_size", "temporal_patch_size", "hidden_size", "num_heads"])
+def test_a_nonsense_size_of_the_tower_is_named_with_its_value(field):
+    with pytest.raises(PlanError, match=f"{field} is -1"):
+        Geometry.from_config(seeing("qwen3_5", "qwen3_5_text", {**QWEN_EYE, field: -1}, **DELTA))
+
+
 def test_an_unknown_architecture_is_estimated_and_says_so():
     geometry = Geometry.from_config(text("brand_new", architectures=["BrandNewForCausalLM"]))
     assert not geometry.known

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from longctx.errors import UsageError
 from longctx.planner import Geometry, memory
 from longctx.planner.geometry import Linear
 from longctx.planner.memory import Precision
+from longctx.planner.towers import Sight
 
 CONFIGS = Path(__file__).parent / "configs"
 SMOL = {
@@ -91,31 +93,42 @@ def test_a_prefix_on_disk_is_its_keys_values_and_one_state():
 @pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
 @pytest.mark.parametrize("precision", [BF16, NF4, INT8])
 def test_the_total_never_falls_with_more_tokens_or_a_larger_step(geometry, kind, precision):
-    def total(tokens, chunk):
-        return memory.estimate(geometry, precision, kind, tokens=tokens, chunk=chunk, available=0).total
+    def total(tokens, chunk, item=112):
+        return memory.estimate(geometry, precision, kind, tokens=tokens, chunk=chunk, largest_item=item, available=0).total
 
     sizes = [1, 64, 511, 512, 513, 2048, 100_000, 1_000_000]
     assert sorted(total(tokens, 512) for tokens in sizes) == [total(tokens, 512) for tokens in sizes]
     chunks = [64, 128, 512, 2048]
     assert sorted(total(100_000, chunk) for chunk in chunks) == [total(100_000, chunk) for chunk in chunks]
+    items = [0, 112, 512, 2048, 16_384]
+    assert sorted(total(100_000, 512, item) for item in items) == [total(100_000, 512, item) for item in items]
 
 
 def test_the_mask_is_counted_once_the_prompt_is_longer_than_a_step():
     geometry = Geometry.from_config({**SMOL, "num_key_value_heads": 9})
-    shorter, longer = (memory.activations(geometry, BF16, "cpu", tokens=n, chunk=512) for n in (16_384, 32_768))
+    shorter, longer = (memory.activations(geometry, BF16, "cuda", tokens=n, chunk=512) for n in (16_384, 32_768))
     assert longer - shorter == (1 + 2) * 512 * 16_384
+
+
+def test_on_a_cpu_a_step_takes_the_same_however_long_the_past_is():
+    geometry = Geometry.from_config(SMOL)
+    shorter, longer = (memory.activations(geometry, BF16, "cpu", tokens=n, chunk=512) for n in (16_384, 1_000_000))
+    assert shorter == longer
+    sliding = replace(geometry, layers=("sliding_attention", *geometry.layers[1:]), sliding_window=1024)
+    assert memory.activations(sliding, BF16, "cpu", tokens=16_384, chunk=512) > shorter
 
 
 def test_keys_and_values_repeated_to_every_query_head_are_counted():
     few, many = (Geometry.from_config({**SMOL, "num_key_value_heads": n}) for n in (3, 9))
-    cpu, mps = (memory.activations(few, BF16, kind, tokens=32_768, chunk=64) for kind in ("cpu", "mps"))
-    assert cpu - mps == 2 * 32_768 * 576 * 2
-    assert memory.activations(many, BF16, "cpu", tokens=32_768, chunk=64) < cpu
+    cuda, mps = (memory.activations(few, BF16, kind, tokens=32_768, chunk=64) for kind in ("cuda", "mps"))
+    assert cuda - mps == 2 * 32_768 * 576 * 2
+    assert memory.activations(many, BF16, "cuda", tokens=32_768, chunk=64) < cuda
 
 
 def test_the_total_is_the_sum_of_what_is_shown():
-    figures = memory.estimate(qwen("4B"), NF4, "cuda", tokens=50_000, chunk=2048, available=8 * 10**9).to_json()
-    parts = ("weights", "kv_cache", "state", "activations", "overhead")
+    seen = {"tokens": 50_000, "chunk": 2048, "largest_item": 4_096, "available": 8 * 10**9}
+    figures = memory.estimate(qwen("4B"), NF4, "cuda", **seen).to_json()
+    parts = ("weights", "kv_cache", "state", "activations", "vision", "overhead")
     assert figures["total"] == sum(figures[part] for part in parts)
     assert figures["basis"] == "computed"
     assert all(isinstance(figures[part], int) for part in (*parts, "total", "available"))
@@ -136,3 +149,63 @@ def test_other_bits_are_refused_with_their_value(bits):
 def test_another_dtype_is_refused_with_its_value():
     with pytest.raises(UsageError, match="int3"):
         Precision(16, "int3")
+
+
+# -- what is seen ------------------------------------------------------------------------------------------------------
+def seen(geometry, precision=BF16, kind="cpu", *, item, chunk=64, tokens=100_000):
+    return memory.estimate(geometry, precision, kind, tokens=tokens, chunk=chunk, largest_item=item, available=0)
+
+
+def test_a_model_without_eyes_and_a_prompt_without_pictures_take_nothing_for_vision():
+    assert seen(Geometry.from_config(SMOL), item=500).vision == 0
+    assert seen(qwen("4B"), item=0).vision == 0
+    assert seen(qwen("4B"), item=500).vision > 0
+
+
+def test_a_step_is_as_long_as_the_largest_picture():
+    geometry = qwen("4B")
+    plain = memory.activations(geometry, BF16, "cpu", tokens=100_000, chunk=4_096)
+    assert seen(geometry, item=4_096).activations == seen(geometry, item=112, chunk=4_096).activations == plain
+
+
+def test_encoding_counts_only_where_it_is_hungrier_than_the_text():
+    geometry = qwen("4B")
+    patches, element = 4 * 4_096, 2
+    beside = patches * (4 * 1_536 + 1_024 * element) + 4_096 * element * (2 * 2_560 + 2_560)
+    assert seen(geometry, item=4_096).vision == beside
+    alone = memory.vision(geometry, BF16, "cpu", tokens=4_096, text=0)
+    assert alone == patches * 4 * 1_536 + 4_096 * element * 2 * 2_560 + memory.encoder(geometry.sight, element, "cpu", patches)
+
+
+def test_deeper_taps_take_more():
+    vision = {"depth": 4, "hidden_size": 64, "num_heads": 2, "deepstack_visual_indexes": [0, 1]}
+    config = {"model_type": "qwen3_vl", "text_config": {**SMOL, "model_type": "qwen3_vl_text"}, "vision_config": vision}
+    geometry = Geometry.from_config(config)
+    plain = replace(geometry, sight=replace(geometry.sight, taps=0))
+    tapped, untapped = (memory.vision(g, BF16, "cpu", tokens=100, text=0) for g in (geometry, plain))
+    assert tapped - untapped == 2 * 100 * 576 * 2
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_the_tower_really_takes_what_the_formula_says(dtype):
+    """Tensors that live at once inside of the tower, as torch's own bookkeeping has them: no allocator, no noise."""
+    from torch.profiler import ProfilerActivity, profile
+    from transformers.models.qwen3_5.configuration_qwen3_5 import Qwen3_5VisionConfig
+    from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5VisionModel
+
+    sizes = {"hidden_size": 256, "depth": 2, "num_heads": 4, "intermediate_size": 1024, "out_hidden_size": 128}
+    tower = Qwen3_5VisionModel(Qwen3_5VisionConfig(**sizes, attn_implementation="sdpa")).to(dtype).eval()
+    down, across = 24, 32
+    pixels, grid = torch.rand(down * across, 1536), torch.tensor([[1, down, across]])
+    with torch.inference_mode():
+        tower(pixels.to(dtype), grid_thw=grid)
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+            tower(pixels.to(dtype), grid_thw=grid)
+    changes = [e for e in profiled.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held, peak = 0, 0
+    for event in sorted(changes, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    sight = Sight(hidden=256, heads=4, mlp_width=1024)
+    predicted = memory.encoder(sight, dtype.itemsize, "cpu", down * across) - memory.KEPT_BY_MALLOC * dtype.itemsize
+    assert predicted == pytest.approx(peak, rel=0.1)

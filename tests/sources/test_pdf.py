@@ -161,14 +161,14 @@ def test_pages_without_text_are_named(write, document, rows):
     for text in ("one", "", "", "four", ""):
         _page(document, *([((72, 72), text)] if text else []))
     row = rows(_read(write, document))["a.pdf"]
-    assert (row.status, row.reason) == ("read", "pages 2-3, 5 have no text (scanned?)")
+    assert (row.status, row.reason) == ("read", "pages 2-3, 5 have no text and no picture")
 
 
 def test_a_document_without_any_text_is_skipped(write, document, rows):
     document.new_page()
     document.new_page()
     row = rows(_read(write, document))["a.pdf"]
-    assert (row.status, row.reason) == ("skipped", "no text on 2 pages (scanned?)")
+    assert (row.status, row.reason) == ("skipped", "no text and no picture on 2 pages")
 
 
 ZERO = b"""%PDF-1.4
@@ -221,7 +221,10 @@ def test_a_repaired_document_says_that_something_may_be_missing(write, document,
 
 
 def test_a_page_that_cannot_be_read_is_named():
-    replies = [{"pages": 3, "repaired": False}, {"page": 1, "label": None, "parts": [[[0, 0, 1, 1], "text", ""]]}]
+    replies = [
+        {"pages": 3, "repaired": False},
+        {"page": 1, "label": None, "shown": True, "size": [9, 9], "parts": [[[0, 0, 1, 1], "text", ""]]},
+    ]
     replies += [{"page": 2, "error": "bad"}, {"page": 3, "error": "bad"}]
     parsed = parse_pdf("a.pdf", iter(replies), ends_early=False)
     assert (parsed.status, parsed.reason) == ("truncated", "pages 2-3 cannot be read: damaged")
@@ -262,3 +265,98 @@ def test_a_title_alone_is_no_segment(document):
     ((_, text, heading),), _ = page_parts(page)
     assert text.startswith("The Manual\n1 Accuracy\n")
     assert heading == "1 Accuracy"
+
+
+# -- pages as pictures -----------------------------------------------------------------------------------------------
+def scanned(pymupdf, document, text, rotation=0):
+    """A page that is nothing but the picture of a page with this text."""
+    with pymupdf.open() as original:
+        page = original.new_page(width=300, height=400)
+        page.insert_textbox((30, 40, 270, 380), text, fontsize=16)
+        picture = page.get_pixmap(dpi=144)
+    page = document.new_page(width=300, height=400)
+    page.insert_image(page.rect, pixmap=picture)
+    page.set_rotation(rotation)
+    return page
+
+
+def seen(source):
+    """Page number, size and box of every segment with something to look at."""
+    return [
+        (segment.origin.number, visual.places, (visual.width, visual.height), segment.origin.box)
+        for segment in source.segments
+        for visual in segment.visuals
+    ]
+
+
+def test_a_page_without_text_that_shows_something_is_a_picture_and_a_blank_one_is_not(write, document, rows, pymupdf):
+    _page(document, ((72, 72), "text"))
+    scanned(pymupdf, document, "scanned words")
+    document.new_page()
+    document.new_page(width=200, height=100).draw_line((10, 10), (150, 90))
+    sheet = document.new_page()
+    sheet.draw_rect(sheet.rect, color=(0.9, 0.9, 0.8), fill=(0.9, 0.9, 0.8))
+    corpus = _read(write, document)
+    assert rows(corpus)["a.pdf"].reason == "pages 3, 5 have no text and no picture; pages 2, 4 are pictures (scanned)"
+    source = next(source for source in corpus.sources if source.kind == "pdf")
+    assert seen(source) == [
+        (2, (2.0,), (300, 400), (0.0, 0.0, 300.0, 400.0)),
+        (4, (4.0,), (200, 100), (0.0, 0.0, 200.0, 100.0)),
+    ]
+    assert [segment.text for segment in source.segments] == ["text", "", ""]
+
+
+def test_every_page_is_a_picture_before_its_text_where_that_is_asked_for(write, document):
+    for number in range(2):
+        _page(document, ((72, 72), f"page {number + 1}"))
+    document.new_page()
+    source = read(write({"a.pdf": document.tobytes()}), pages_as_pictures=True).sources[0]
+    found = [(segment.origin.number, segment.text, len(segment.visuals)) for segment in source.segments]
+    assert found == [(1, "", 1), (1, "page 1", 0), (2, "", 1), (2, "page 2", 0)]
+    assert source.segments[0].visuals[0].medium is source.medium
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_a_page_is_drawn_at_exactly_the_wanted_size_as_a_reader_sees_it(write, document, pymupdf, rotation):
+    page = scanned(pymupdf, document, "words", rotation)
+    source = read(write({"a.pdf": document.tobytes()})).sources[0]
+    width, height = (300, 400) if rotation % 180 == 0 else (400, 300)
+    assert seen(source)[0][2] == (width, height)
+    for size in ((width, height), (33, 517), (448, 256)):
+        (frame,) = source.medium.frames([1.0], *size, lambda: None)
+        assert frame.pixels.shape == (size[1], size[0], 3)
+    drawn = page.get_pixmap(matrix=pymupdf.Matrix(448 / width, 256 / height), alpha=False)
+    assert frame.pixels.tobytes() == drawn.samples
+
+
+def test_a_page_is_looked_at_with_its_box_set_off(write, document):
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    _page(document, ((40, 50), "a line"), width=300, height=400, rotation=90)
+    (source,) = read(write({"a.pdf": document.tobytes()})).sources
+    box = source.segments[0].origin.box
+    plain = np.asarray(Image.open(io.BytesIO(source.medium.look(1.0, 800)))).astype(int)
+    framed = np.asarray(Image.open(io.BytesIO(source.medium.look(1.0, 800, box)))).astype(int)
+    assert plain.shape == (600, 800, 3)
+    rows, columns = np.nonzero(np.abs(plain - framed).max(axis=2) > 60)
+    x0, y0, x1, y1 = (2 * value for value in box)
+    assert abs(columns.min() - x0) < 10
+    assert abs(columns.max() - x1) < 10
+    assert abs(rows.min() - y0) < 10
+    assert abs(rows.max() - y1) < 10
+
+
+def test_pages_of_a_document_that_changed_are_no_longer_shown(write, document):
+    from longctx.errors import SourceChangedError
+
+    _page(document, ((72, 72), "text"))
+    top = write({"a.pdf": document.tobytes()})
+    (source,) = read(top).sources
+    (top / "a.pdf").write_bytes(b"%PDF-")
+    with pytest.raises(SourceChangedError, match=r"a\.pdf: changed"):
+        source.medium.look(1.0, 100)
+    with pytest.raises(SourceChangedError, match=r"a\.pdf: changed"):
+        list(source.medium.frames([1.0], 32, 32, lambda: None))

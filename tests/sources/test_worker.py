@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -87,10 +88,10 @@ def test_a_worker_that_dies_costs_its_own_file_only(write, rows, page_of_text, t
 def test_a_worker_that_hangs_is_stopped_and_replaced(write, page_of_text, troubled):
     top = write({"hang.pdf": page_of_text, "z.pdf": page_of_text})
     with ParserProcess(silence=5, total=60) as parser:
-        parsed = parse_pdf("hang.pdf", parser.pages(str(top / "hang.pdf"), _go_on), ends_early=False)
+        parsed = parse_pdf("hang.pdf", parser.ask("pdf", _go_on, file=str(top / "hang.pdf")), ends_early=False)
         assert parsed.status == "failed"
         assert parsed.reason.startswith("the PDF reader did not finish in time and was stopped (limits: 5 s")
-        assert parse_pdf("z.pdf", parser.pages(str(top / "z.pdf"), _go_on), ends_early=False).status == "read"
+        assert parse_pdf("z.pdf", parser.ask("pdf", _go_on, file=str(top / "z.pdf")), ends_early=False).status == "read"
         assert _ended(troubled()[0])
     assert len(troubled()) == 2
 
@@ -98,7 +99,7 @@ def test_a_worker_that_hangs_is_stopped_and_replaced(write, page_of_text, troubl
 def test_a_file_may_take_only_so_long_in_all(write, page_of_text, troubled):
     top = write({"hang.pdf": page_of_text})
     with ParserProcess(silence=600, total=3) as parser:
-        *_, last = parser.pages(str(top / "hang.pdf"), _go_on)
+        *_, last = parser.ask("pdf", _go_on, file=str(top / "hang.pdf"))
     assert "3 s for a file" in last["error"]
 
 
@@ -125,29 +126,29 @@ def test_a_real_worker_killed_in_the_middle_of_a_file_is_replaced(write, pymupdf
         top = write({"long.pdf": document.tobytes()})
     with ParserProcess() as parser:
         replies = []
-        for reply in parser.pages(str(top / "long.pdf"), _go_on):
+        for reply in parser.ask("pdf", _go_on, file=str(top / "long.pdf")):
             replies.append(reply)
             if len(replies) == 5:
                 os.kill(parser.pid, signal.SIGKILL)
         killed = parser.pid
         assert replies[-1] == {"error": "the PDF reader crashed (signal 9, Killed)"}
-        assert sum("page" in reply for reply in parser.pages(str(top / "long.pdf"), _go_on)) == 300
+        assert sum("page" in reply for reply in parser.ask("pdf", _go_on, file=str(top / "long.pdf"))) == 300
         assert parser.pid != killed
 
 
 def test_a_worker_that_died_between_two_files_is_replaced(write, page_of_text):
     top = write({"a.pdf": page_of_text})
     with ParserProcess() as parser:
-        assert [*parser.pages(str(top / "a.pdf"), _go_on)][-1]["page"] == 1
+        assert [*parser.ask("pdf", _go_on, file=str(top / "a.pdf"))][-1]["page"] == 1
         os.kill(parser.pid, signal.SIGKILL)
         os.waitid(os.P_PID, parser.pid, os.WEXITED | os.WNOWAIT)
-        assert [*parser.pages(str(top / "a.pdf"), _go_on)][-1]["page"] == 1
+        assert [*parser.ask("pdf", _go_on, file=str(top / "a.pdf"))][-1]["page"] == 1
 
 
 def test_an_interrupt_at_the_keyboard_is_not_the_worker_s_to_hear(write, page_of_text):
     top = write({"a.pdf": page_of_text})
     with ParserProcess() as parser:
-        list(parser.pages(str(top / "a.pdf"), _go_on))
+        list(parser.ask("pdf", _go_on, file=str(top / "a.pdf")))
         assert os.getpgid(parser.pid) != os.getpgrp()
 
 
@@ -169,7 +170,7 @@ def test_a_stop_is_heard_while_the_worker_is_silent(write, page_of_text, trouble
 def test_a_worker_that_does_not_start_is_an_error_of_the_file(write, page_of_text):
     top = write({"a.pdf": page_of_text})
     with ParserProcess([str(top / "no-such-program")]) as parser:
-        assert [*parser.pages(str(top / "a.pdf"), _go_on)] == [{"error": "the PDF reader did not start"}]
+        assert [*parser.ask("pdf", _go_on, file=str(top / "a.pdf"))] == [{"error": "the PDF reader did not start"}]
 
 
 def test_files_of_the_current_folder_do_not_shadow_what_the_worker_imports(write, rows, page_of_text, monkeypatch):
@@ -185,11 +186,87 @@ def test_the_worker_imports_no_torch_and_no_layout_model(write, page_of_text):
         "atexit.register(lambda: open(sys.argv[1], 'w').write(' '.join(sys.modules)));"
         "worker.main()"
     )
-    request = json.dumps({"pdf": str(top / "a.pdf"), "seconds": 60})
+    request = json.dumps({"do": "pdf", "file": str(top / "a.pdf"), "seconds": 60})
     home = str(Path(process_module.__file__).resolve().parents[2])
     command = [sys.executable, "-W", "ignore", "-c", program, str(top / "modules")]
     environment = {**os.environ, "PYTHONPATH": home}
     done = subprocess.run(command, input=request + "\n", text=True, capture_output=True, env=environment, check=True)
     keys = [set(json.loads(line)) for line in done.stdout.splitlines()]
-    assert keys == [{"pages", "repaired"}, {"page", "label", "parts"}, {"end"}]
+    assert keys == [{"pages", "repaired"}, {"page", "label", "size", "shown", "parts"}, {"end"}]
     assert not {"torch", "pymupdf.layout.pymupdf_util", "transformers"} & set((top / "modules").read_text().split())
+
+
+# -- replies with raw bytes ------------------------------------------------------------------------------------------
+#: A worker that can count, a hundred replies with a megabyte behind each, and drip, without an end.
+COUNTING = """
+import os, sys, time, types
+from longctx.sources import worker
+def count(log):
+    for number in range(100):
+        with open(log, "a") as stream: stream.write(".")
+        yield {"number": number}, number.to_bytes(1, "big") * 2**20
+def drip():
+    while True:
+        time.sleep(0.1)
+        yield {"drop": 1}
+made = types.ModuleType("made"); made.count, made.drip = count, drip; sys.modules["made"] = made
+worker.TABLE |= {"count": "made:count", "drip": "made:drip"}
+worker.main()
+"""
+
+
+@pytest.fixture
+def counting():
+    return [sys.executable, "-W", "ignore", "-c", COUNTING]
+
+
+def test_raw_bytes_arrive_whole_and_belong_to_whoever_gets_them(counting, tmp_path):
+    with ParserProcess(counting) as parser:
+        for number, reply in enumerate(parser.ask("count", _go_on, log=str(tmp_path / "log"))):
+            assert (reply["number"], reply["data"]) == (number, bytes([number]) * 2**20)
+            reply["data"][0] = 255
+    assert number == 99
+
+
+def test_a_worker_that_is_faster_than_it_is_asked_waits(counting, tmp_path):
+    log = tmp_path / "log"
+    with ParserProcess(counting) as parser:
+        replies = parser.ask("count", _go_on, log=str(log))
+        next(replies)
+        made = 0
+        while made != (made := log.stat().st_size):
+            time.sleep(0.3)
+        assert made < 1 + process_module.READY + 4
+        assert sum(1 for _ in replies) == 99
+
+
+def test_time_in_which_nobody_waits_does_not_count(counting, tmp_path):
+    with ParserProcess(counting, silence=1.5, total=1.5) as parser:
+        replies = parser.ask("count", _go_on, log=str(tmp_path / "log"))
+        next(replies)
+        time.sleep(2)
+        assert [reply for reply in replies if "error" in reply] == []
+
+
+def test_many_small_waits_add_up(counting):
+    with ParserProcess(counting, silence=60, total=1) as parser:
+        *drops, last = parser.ask("drip", _go_on)
+    assert drops
+    assert "1 s for a file" in last["error"]
+
+
+def test_a_worker_to_which_nobody_listens_any_more_ends(counting, tmp_path):
+    request = {"do": "count", "seconds": 60, "log": str(tmp_path / "log")}
+    home = str(Path(process_module.__file__).resolve().parents[2])
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(counting, env={**os.environ, "PYTHONPATH": home}, **pipes) as worker:
+        worker.stdin.write(json.dumps(request).encode() + b"\n")
+        worker.stdin.flush()
+        assert json.loads(worker.stdout.readline()) == {"number": 0, "bytes": 2**20}
+        worker.stdout.close()
+        worker.wait(60)
+
+
+def test_what_the_worker_does_not_know_is_an_error(counting):
+    with ParserProcess(counting) as parser:
+        assert [*parser.ask("fly", _go_on)] == [{"error": "the fly reader failed: KeyError: 'fly'"}]

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from longctx.jobs import Progress
-from longctx.views import answer, budget, citations, manifest, progress, timeline
+from longctx.views import answer, budget, citations, manifest, progress, style, timeline
 from longctx.views.answer import AnswerState
 from longctx.views.citations import CitationState, SourceLine
 from longctx.views.progress import ProgressState
 from longctx.views.timeline import PartState, SummaryState
 
 EVIL = "</details></pre></section><script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202e\u2066\x1b[2J\udce9&amp;"
-VOID = {"br", "hr", "wbr"}
+VOID = {"br", "hr", "wbr", "img"}
+PICTURE = b"\xff\xd8\xff\xe0"
 
 
 def views(word: str) -> dict[str, str]:
     """Every view, with ``word`` wherever something foreign is shown."""
     lines = [SourceLine(7, f"x = {word}\n"), SourceLine(8, word, quoted=True), SourceLine(None, word)]
     quoted = CitationState(1, word, word, word, True, "cited", lines)
-    cites = [quoted, CitationState(2, word, word, word, False), CitationState(3, word, basis="matched", lines=lines)]
+    seen = CitationState(2, word, word, word, False, picture=PICTURE, picture_alt=word, picture_note=word)
+    cites = [quoted, seen, CitationState(3, word, basis="matched", lines=lines)]
     working = ProgressState(
         word, "running", Progress(word, 3, 9, word, 2.0), 4.0, {"weights": 5, word: 3}, {word: 9}, 9, 20, stopping=True
     )
@@ -52,8 +55,11 @@ def views(word: str) -> dict[str, str]:
         "answer failed": answer.html(AnswerState(word, state="failed", error=f"{word}\n  {word}")),
         "summary failed": timeline.html(SummaryState(word, state="failed", error=word)),
         "citation": citations.html(quoted),
+        "citation of a picture": citations.html(replace(seen, lines=lines)),
         "summary": timeline.html(
-            SummaryState(word, said, [PartState(word, said, cites, word)], "running", usage, [word], working, word)
+            SummaryState(
+                word, said, [PartState(word, said, cites, word, PICTURE, word, word)], "running", usage, [word], working, word
+            )
         ),
     }
 
@@ -93,13 +99,14 @@ def test_every_view_is_well_formed_html_that_stands_alone(name: str, word: str) 
     html = views(word)[name]
     html.encode("utf-8")
     read = Structure(html)
-    assert not {"script", "img", "iframe", "link", "object", "form"} & set(read.tags)
+    assert not {"script", "iframe", "link", "object", "form"} & set(read.tags)
     assert not [attribute for attribute, _ in read.attributes if attribute.startswith("on")]
-    links = [value for attribute, value in read.attributes if attribute in ("href", "src")]
-    assert all(link is not None and link.startswith("#lcx-") for link in links)
+    links = [value or "" for attribute, value in read.attributes if attribute in ("href", "src", "srcset", "data", "action")]
+    assert all(re.fullmatch(r"#lcx-[a-f0-9-]+|data:image/jpeg;base64,[A-Za-z0-9+/=]+", link) for link in links)
+    assert read.tags.count("img") == len([value for attribute, value in read.attributes if attribute == "alt"])
     assert not re.search(r"url\(|@import|https?://", html)
-    ids = [value for attribute, value in read.attributes if attribute == "id"]
-    assert len(ids) == len(set(ids))
+    names = [value for attribute, value in read.attributes if attribute in ("id", "name")]
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("name", views(""))
@@ -141,15 +148,21 @@ def contrast(first: str, second: str) -> float:
     return (bright + 0.05) / (dark + 0.05)
 
 
-@pytest.mark.parametrize(("palette", "page"), [("_LIGHT", "#ffffff"), ("_DARK", "#111111"), ("_DARK", "#1e1e1e")])
-def test_text_can_be_read_on_every_ground_it_stands_on(palette: str, page: str) -> None:
-    from longctx.views import style
+def colours_of(theme: str) -> dict[str, str]:
+    """The variables that the style sets in a theme; every rule that sets a theme sets the same."""
+    rules = set(re.findall(rf"{{color-scheme:{theme};([^}}]*)}}", style.sheet()))
+    (rule,) = rules
+    return dict(re.findall(r"--lcx-([a-z-]+):(#[0-9a-f]{6});", rule))
 
-    colours = getattr(style, palette)
+
+@pytest.mark.parametrize(("theme", "page"), [("light", "#ffffff"), ("dark", "#111111"), ("dark", "#212121")])
+def test_text_can_be_read_on_every_ground_it_stands_on(theme: str, page: str) -> None:
+    colours = colours_of(theme)
     for name in ("fg", "soft", "accent", "good", "warn", "bad"):
         for ground in (page, colours["panel"]):
             assert contrast(colours[name], ground) >= 4.5, (name, ground)
-    assert contrast(colours["fg"], colours["quote"]) >= 4.5
+    for name in ("fg", "soft"):  # lines that are cited, and their numbers
+        assert contrast(colours[name], colours["quote"]) >= 4.5, name
     for name in ("weights", "kv", "state-c", "act", "other", "accent"):
         assert contrast(colours[name], page) >= 3.0, name
 
@@ -157,11 +170,13 @@ def test_text_can_be_read_on_every_ground_it_stands_on(palette: str, page: str) 
 def test_a_citation_mark_leads_into_the_element_that_holds_its_lines() -> None:
     html = views("word")["answer"]
     (target,) = set(re.findall(r'<a class="ref" href="#([^"]+)"[^>]*>\[1\]</a>', html))
-    details = re.search(r'<details class="cite"><summary>(?:(?!</summary>).)*</summary><div class="place" id="([^"]+)">', html)
+    details = re.search(
+        r'<details class="cite"><summary>(?:(?!</summary>).)*</summary><div class="place"><a name="([^"]+)">', html
+    )
     assert details is not None
     assert details[1] == target
 
 
 def test_two_answers_on_one_page_have_different_ids() -> None:
     one, two = (answer.html(AnswerState("q", "t [1]", "", "done", [CitationState(1, "a:1")], key=key)) for key in "ab")
-    assert not set(re.findall(r'id="([^"]+)"', one)) & set(re.findall(r'id="([^"]+)"', two))
+    assert not set(re.findall(r'name="([^"]+)"', one)) & set(re.findall(r'name="([^"]+)"', two))

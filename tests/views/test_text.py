@@ -30,7 +30,8 @@ def texts(width: int) -> dict[str, str]:
     )
     plan = {
         "model": LONG, "window": 9, "memory": {"weights": 5, "total": 5, "basis": LONG},
-        "sources": [{"path": LONG, "tokens": 5}], "left_out": [LONG], "warnings": [LONG],
+        "sources": [{"path": LONG, "tokens": 5, "frames": 10**9, "fps": 0.123, "frame_size": [10**6, 10**6]}],
+        "left_out": [LONG], "warnings": [LONG],
     }  # fmt: skip
     row = {"path": LONG, "kind": "code", "status": "failed", "reason": LONG, "bytes": 5, "tokens": 5}
     return {
@@ -204,15 +205,42 @@ def test_a_plan_says_how_the_model_runs_and_reads() -> None:
     assert "prompt    4,096 tokens (estimated) · 50 % of the window · segments are chosen for each question\n" in text
 
 
+def test_a_plan_shows_what_is_seen_of_videos_and_which_tokens_are_estimates() -> None:
+    video = {"path": "lecture.mp4", "tokens": 250_000, "frames": 3348, "fps": 0.9301, "frame_size": [448, 256]}
+    clip = {"path": "clip.mp4", "tokens": 300, "frames": 1, "fps": 0.1, "frame_size": [64, 32]}
+    rows = [video, clip, {"path": "scan.pdf", "tokens": 900, "estimated": True}, {"path": "mute.mp4", "tokens": 5, "frames": 0}]
+    lines = [line.strip() for line in budget.text(plan(sources=rows)).split("\n")]
+    assert lines[lines.index("3,348 frames of 448×256, 0.93 a second") - 1].startswith("lecture.mp4  250,000")
+    assert lines[lines.index("1 frame of 64×32") - 1].startswith("clip.mp4")
+    assert lines[lines.index("no frames") - 1].startswith("mute.mp4")
+    assert any(line.startswith("scan.pdf ") and "≈900" in line for line in lines)
+    assert "sources   4 files, ≈251,205 tokens" in lines
+    assert any(line.startswith("prompt    ≈4,096 tokens") for line in lines)
+    html = budget.html(plan(sources=rows))
+    assert "3,348 frames of 448×256, 0.93 a second" in html
+    assert ">≈900<" in html
+    assert "≈" not in budget.html(plan(sources=rows[:2])) + budget.text(plan(sources=rows[:2]))
+
+
 def test_a_plan_without_most_of_its_keys_still_shows() -> None:
     assert budget.text({"model": "m"}).startswith("plan      m · fits\nwindow    not known")
     assert "Plan for m" in budget.html({"model": "m"})
 
 
 def test_everything_left_out_is_named_or_counted() -> None:
-    text = budget.text(plan(left_out=[{"path": f"x{n}", "tokens": 5, "reason": "too large"} for n in range(15)]))
-    assert "left out  x0 · 5 tokens · too large" in text
+    text = budget.text(plan(left_out=[{"path": f"x{n}", "tokens": 5, "reason": f"too large by {n}"} for n in range(15)]))
+    assert "left out  x0 · 5 tokens · too large by 0\n" in text
     assert "and 3 more" in text
+
+
+def test_many_sources_left_out_for_one_reason_share_a_line_with_the_largest_named() -> None:
+    rows = [{"path": f"x{n}", "tokens": n, "reason": "not chosen"} for n in range(100)]
+    rows.insert(50, {"path": "y", "tokens": 7, "reason": "3 of 4 segments not chosen"})
+    text = budget.text(plan(left_out=rows))
+    assert "left out  x99, x98, x97 and 97 more · 4,950 tokens · not chosen\n" in text
+    assert "          y · 7 tokens · 3 of 4 segments not chosen" in text
+    said = answer.text(AnswerState("q", "a", state="done", left_out=rows), width=200)
+    assert "Left out: x99, x98, x97 and 97 more · 4,950 tokens · not chosen; y · 7 tokens · 3 of 4 segments not chosen" in said
 
 
 # -- manifest ----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Views in real kernels: small notebooks are executed, and one kernel is driven message by message."""
+"""Views in real kernels, old and current: small notebooks are executed, and one kernel is driven message by message."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("ipykernel")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 SETUP = """
-import threading, time
+import os, threading, time
+import ipykernel
+assert ipykernel.__version__.startswith(os.environ["IPYKERNEL_UNDER_TEST"]), ipykernel.__version__
 from longctx import widgets
 from longctx.jobs import Job, Worker
 from longctx.views import progress
@@ -70,7 +72,7 @@ def environment(folder: Path) -> dict[str, str]:
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
-    return {**os.environ, **private, "PYTHONPATH": str(ROOT)}
+    return {**os.environ, **private}
 
 
 def run(folder: Path, *cells: str) -> list[Any]:
@@ -126,6 +128,28 @@ def test_the_button_stops_the_work(tmp_path: Path) -> None:
     first, second = run(tmp_path, "job, live = start(100_000)", f"{click}\nassert job.wait(10)\nprint(job.state)")
     assert streamed(second) == "stopped\n"
     assert "pill stopped" in displayed(first)[0]["text/html"]
+
+
+def test_a_running_answer_is_stopped_by_its_button_and_keeps_what_was_said(
+    tmp_path: Path, project: Path, tiny_models: Callable[[str], Path]
+) -> None:
+    asking = f"""
+import longctx as lc
+plan = lc.plan({str(project)!r}, model={str(tiny_models("llama"))!r}, store=False)
+said = lc.ScriptedBackend.maker(plan.tokenizer.encode_template, "word " * 3000, delay=0.01)
+answer = lc.load(plan, backend=said).ask("Talk.")
+"""
+    stopping = """
+for words in answer:
+    break
+next(w for w in registry._instances.values() if getattr(w, "tooltip", "") == "Stop: Talk.").click()
+print(answer.job.wait(5), answer.outcome.stopped, answer.text.startswith("word"), answer.usage.new_tokens < 1000)
+"""
+    first, second = run(tmp_path, asking, stopping)
+    assert streamed(second) == "True True True True\n"
+    views = displayed(first)
+    assert all(set(data) == {"text/html", "text/plain"} for data in views)
+    assert "pill stopped" in views[-1]["text/html"]
 
 
 def test_fifty_views_leave_no_widget_thread_or_hook_behind(tmp_path: Path) -> None:
@@ -276,7 +300,8 @@ def test_a_front_end_sees_a_widget_with_its_text_beside_it_and_its_click_stops_t
 
 def test_an_interrupt_while_a_cell_waits_stops_the_work(tmp_path: Path) -> None:
     with kernel(tmp_path) as started:
-        waiting = started.send("job, live = start(100_000)\njob.result()")
+        waiting = started.send("job, live = start(100_000)\nprint('now')\njob.result()")
+        started.hear(lambda m: m["msg_type"] == "stream")  # not earlier: an interrupt stops what the cell waits for
         started.hear(picture)
         started.manager.interrupt_kernel()
         error = started.hear(lambda m: m["msg_type"] == "error")

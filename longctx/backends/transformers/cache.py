@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from transformers import DynamicCache
-from transformers.cache_utils import CacheLayerMixin, DynamicLayer, LinearAttentionLayer
+from transformers.cache_utils import CacheLayerMixin, DynamicLayer, DynamicSlidingWindowLayer, LinearAttentionLayer
 
 #: K/V buffers grow by this share, at least by GROW_LEAST tokens: few copies, little waste.
 GROW_SHARE = 8
@@ -114,6 +114,11 @@ class State:
         return {i: layer for i, layer in enumerate(self.cache.layers) if type(layer) is LinearAttentionLayer}
 
     @property
+    def windowed(self) -> dict[int, DynamicSlidingWindowLayer]:
+        """Layers with K/V of the last tokens only, by number."""
+        return {i: layer for i, layer in enumerate(self.cache.layers) if type(layer) is DynamicSlidingWindowLayer}
+
+    @property
     def growing(self) -> dict[int, GrowingLayer]:
         """Layers with K/V, by number."""
         return {i: layer for i, layer in enumerate(self.cache.layers) if _grows(layer)}
@@ -121,7 +126,7 @@ class State:
     @property
     def storable(self) -> bool:
         """Whether every layer is of a kind that can be written to disk."""
-        return len(self.recurrent) + len(self.growing) == len(self.cache.layers)
+        return len(self.recurrent) + len(self.windowed) + len(self.growing) == len(self.cache.layers)
 
     def reserve(self, tokens: int) -> None:
         """Say how long the state will become, so that buffers are made once."""

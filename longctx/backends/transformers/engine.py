@@ -1,4 +1,4 @@
-"""The engine: one model, one state, brought to a prompt by the shortest way, then made to speak. Knows token ids only."""
+"""The engine: one model, one state, brought to a prompt by the shortest way, then made to speak. Knows ids and pixels only."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import gc
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
-from longctx.backends.base import LoadSpec, Memory, Reuse, Sampling
-from longctx.backends.transformers import weights
+from longctx.backends.base import LoadSpec, Memory, Reuse, Sampling, Visuals
+from longctx.backends.transformers import chunks, weights
 from longctx.backends.transformers.cache import State
+from longctx.backends.transformers.chunks import Reading, Step
 from longctx.backends.transformers.measure import PeakMeter
 from longctx.backends.transformers.sampling import Sampler
 from longctx.backends.transformers.stored import StoredPrefix
@@ -33,6 +35,7 @@ class TransformersBackend:
         self._state: State | None = None
         self._logits: torch.Tensor | None = None
         self._weight_bytes = 0
+        self._next = 0  # the position of the next token; with pictures it is less than the number of tokens
 
     # -- Backend -----------------------------------------------------------------------------------------------------
     def load(self, job: Job[Any]) -> None:
@@ -47,21 +50,23 @@ class TransformersBackend:
         self.stored.fingerprint = self._loaded.fingerprint
         self._forget()
 
-    def prefill(self, ids: Sequence[int], job: Job[Any], *, marks: Sequence[int] = ()) -> Reuse:
+    def prefill(self, ids: Sequence[int], job: Job[Any], *, marks: Sequence[int] = (), visuals: Visuals | None = None) -> Reuse:
         """Bring the state to exactly ``ids``; see :class:`~longctx.backends.base.Backend`."""
-        state, ids = self._ready, list(ids)
+        state, reading = self._ready, Reading(list(ids), visuals, self.spec.chunk)
         state.reserve(len(ids))
         head = min(marks, default=0)
-        with self.meter, torch.inference_mode(), self.stored.holding(ids[:head], self.spec.chunk):
-            reuse = self._reuse(state, ids, head)
-            for stop in self._stops(state.length, len(ids), marks):
+        head_ends = chunks.upto(reading.ends, head)
+        with self.meter, torch.inference_mode(), reading, self.stored.holding(reading.keys[:head], head_ends):
+            reuse = self._reuse(state, reading.keys, head_ends)
+            for stop in reading.stops(state.length, marks):
                 job.check()
-                self._forward(ids[state.length : stop])
+                self._forward(reading.step(state.length, stop, job.check), reading.keys[state.length : stop])
                 if stop in marks:
                     state.keep(self._logits)
                 if stop <= head:
-                    self.stored.write(state, head, self.spec.chunk)
+                    self.stored.write(state, head_ends)
                 job.report("prefill", stop, len(ids), reused=reuse.tokens, memory=self.memory())
+        self._next = reading.next
         return reuse
 
     def decode(self, sampling: Sampling, stop_ids: Sequence[int], job: Job[Any]) -> Iterator[int]:
@@ -79,7 +84,8 @@ class TransformersBackend:
                 job.check()
                 if count + 1 < sampling.max_tokens:
                     with torch.inference_mode():
-                        self._forward([token])
+                        self._forward(Step([token], np.full((1, 1), self._next)), [token])
+                    self._next += 1
 
     def memory(self) -> Memory:
         """What is held now: weights, K/V and state exactly, the rest of the process as it was measured."""
@@ -122,13 +128,14 @@ class TransformersBackend:
     def _forget(self) -> None:
         self._state = self._logits = None
 
-    def _reuse(self, state: State, ids: list[int], head: int) -> Reuse:
+    def _reuse(self, state: State, ids: list[int], head_ends: list[int]) -> Reuse:
         """Keep what memory or disk has of these ids, all of them only where the logits of the last one were kept too."""
+        head = head_ends[-1]
         common = _common(state.ids, ids)
         reason = _miss(state, common, len(ids))
         reached = self._rewind(state, ids, common)
         source = "memory" if reached else "none"
-        if reached < min(head, len(ids) - 1) and (length := self.stored.read(state, ids[:head], self.spec.chunk)) > reached:
+        if reached < min(head, len(ids) - 1) and (length := self.stored.read(state, ids[:head], head_ends)) > reached:
             reached, source = self._rewind(state, ids, length), "disk"
         if reached < head and self.stored.miss_reason and source != "memory":
             reason = self.stored.miss_reason
@@ -139,33 +146,33 @@ class TransformersBackend:
         whole = common >= len(ids) and len(ids) in state.logits
         return state.rewind(common if whole else min(common, len(ids) - 1))
 
-    def _stops(self, start: int, end: int, marks: Sequence[int]) -> list[int]:
-        """Chunk ends: multiples of the chunk, so that a restored state continues on the same boundaries, and the marks."""
-        if start >= end:
-            return []
-        chunk = self.spec.chunk
-        multiples = range((start // chunk + 1) * chunk, end, chunk)
-        return sorted({*multiples, *(m for m in marks if start < m < end), end})
-
-    def _forward(self, ids: list[int]) -> None:
+    def _forward(self, step: Step, keys: list[int]) -> None:
         state, model = self._ready, self._model
         self._logits = None
-        tokens = torch.tensor([ids], device=model.device)
-        positions = torch.arange(state.length, state.length + len(ids), device=model.device).unsqueeze(0)
+        device = model.device
+        tokens = torch.tensor([step.ids], device=device)
+        positions = torch.from_numpy(step.positions).to(device)
+        inputs = {name: torch.from_numpy(value).to(device) for name, value in step.inputs.items()}
         try:
             output = model(
-                input_ids=tokens, position_ids=positions, past_key_values=state.cache, use_cache=True, logits_to_keep=1
+                input_ids=tokens,
+                # one axis: [batch, tokens]; three axes (time, height, width): [axes, batch, tokens]
+                position_ids=positions if len(positions) == 1 else positions.unsqueeze(1),
+                past_key_values=state.cache,
+                use_cache=True,
+                logits_to_keep=1,
+                **inputs,
             )
         except torch.OutOfMemoryError as error:
             self._forget()
             raise DoesNotFitError(
-                f"{self.spec.name}: the memory of {self.spec.device} ran out at token {positions[0, -1]:,}",
+                f"{self.spec.name}: the memory of {self.spec.device} ran out at token {state.length + len(keys):,}",
                 hint="plan a smaller window, chunk or model",
             ) from error
         except BaseException:
             self._forget()  # some layers have read the chunk and some have not: this state is worth nothing
             raise
-        state.ids += ids
+        state.ids += keys
         self._logits = output.logits[0, -1]
 
 

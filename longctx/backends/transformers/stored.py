@@ -1,13 +1,13 @@
 """Between the state of a model and the prefix store: tensors of finished chunks out and in, bit for bit.
 
-A chain of blocks, one a chunk, holds the K/V. The state of recurrent layers cannot be cut, so each block that ends at the head
-of the corpus carries it, and a hybrid model can go on from those only.
+A chain of blocks, one a chunk, holds the K/V. The state of recurrent layers and of sliding windows cannot be cut, so each block
+that ends at the head of the corpus carries it, and a model with such layers can go on from those only.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from longctx.backends.transformers.cache import State
+from longctx.backends.transformers.chunks import upto
 from longctx.prefixes import Block, PrefixStore, RawTensor, names
 
 
@@ -40,50 +41,66 @@ class StoredPrefix:
         return notes
 
     @contextmanager
-    def holding(self, head: list[int], chunk: int) -> Iterator[None]:
-        """Keep the blocks of a head from being pruned while they are read and written."""
+    def holding(self, head: list[int], ends: Sequence[int]) -> Iterator[None]:
+        """Keep the blocks of a head from being pruned while they are read and written.
+
+        Args:
+            head: its ids; for what is looked at, what is seen.
+            ends: of its chunks, the last one its length.
+        """
         if self.store is None or not head:
             yield
             return
-        with self.store.using(self._chain(head, chunk)):
+        with self.store.using(self._chain(head, ends)):
             yield
 
-    def _chain(self, ids: list[int], chunk: int) -> list[str]:
-        return names(np.asarray(ids, dtype=np.int32), _bounds(len(ids), chunk), self.fingerprint)
+    def _chain(self, ids: list[int], ends: Sequence[int]) -> list[str]:
+        return names(np.asarray(ids, dtype=np.int64), ends, self.fingerprint)
 
-    def write(self, state: State, head: int, chunk: int) -> None:
-        """Write the block that ends where the state stands, if it ends a chunk or the head. Never raises for a bad disk."""
-        if self.store is None or not state.storable or not (state.length % chunk == 0 or state.length == head):
+    def write(self, state: State, ends: Sequence[int]) -> None:
+        """Write the block that ends where the state stands, if it ends a chunk of the head. Never raises for a bad disk.
+
+        Args:
+            state: what was read.
+            ends: of the head's chunks, the last one its length.
+        """
+        if self.store is None or not state.storable or state.length not in ends:
             return
-        bounds, chain = _bounds(state.length, chunk), self._chain(state.ids, chunk)
-        completes = state.length == head and bool(state.recurrent)  # a longer head may have left this block without its state
+        head = ends[-1]
+        bounds = upto(ends, state.length)
+        chain = self._chain(state.ids, bounds)
+        completes = state.length == head and not state.croppable  # a longer head may have left this block without its state
         if self.store.has(chain[-1]) and not completes:
             return
         parent, start = (chain[-2], bounds[-2]) if len(chain) > 1 else ("", 0)
         tensors = _kv(state, start, state.length)
         if state.length == head:
-            tensors |= _recurrent(state)
+            tensors |= _recurrent(state) | _windows(state)
             if (logits := state.logits.get(head)) is not None:
                 tensors["logits"] = _raw(logits)
         self.store.put(chain[-1], parent=parent, length=state.length, tensors=tensors, meta={"fingerprint": self.fingerprint})
 
-    def read(self, state: State, head: list[int], chunk: int) -> int:
+    def read(self, state: State, head: list[int], ends: Sequence[int]) -> int:
         """Fill an emptied state with what the store has of a head; returns the tokens read.
 
         The state is only touched where the store has more of the head than the state.
+
+        Args:
+            state: to fill.
+            head: its ids; for what is looked at, what is seen.
+            ends: of its chunks, the last one its length.
         """
         self.miss_reason = ""
         if self.store is None or not state.storable:
             return state.length
-        bounds = _bounds(len(head), chunk)
-        blocks = self._blocks(self._chain(head, chunk), bounds, state)
-        if not blocks or bounds[len(blocks) - 1] <= state.length:
+        blocks = self._blocks(self._chain(head, ends), ends, state)
+        if not blocks or ends[len(blocks) - 1] <= state.length:
             return state.length
-        length = bounds[len(blocks) - 1]
+        length = ends[len(blocks) - 1]
         _fill(state, head[:length], blocks)
         return length
 
-    def _blocks(self, chain: list[str], bounds: list[int], state: State) -> list[Block]:
+    def _blocks(self, chain: list[str], bounds: Sequence[int], state: State) -> list[Block]:
         """The longest readable beginning of a chain that the state can go on from."""
         assert self.store is not None
         found: list[Block] = []
@@ -93,8 +110,8 @@ class StoredPrefix:
                 self.miss_reason = self._reason(bool(found), bound)
                 break
             found.append(block)
-        if state.recurrent:
-            while found and not any(key.startswith("recurrent.") for key in found[-1].tensors):
+        if not state.croppable:
+            while found and not any(key.startswith(("recurrent.", "window.")) for key in found[-1].tensors):
                 found.pop()
         return found
 
@@ -104,10 +121,6 @@ class StoredPrefix:
         if why not in ("", "absent"):
             return f"a stored block is {why}"
         return f"the store has other text before token {bound:,}" if some else "not in the prefix store yet"
-
-
-def _bounds(length: int, chunk: int) -> list[int]:
-    return [*range(chunk, length, chunk), length]
 
 
 def _kv(state: State, start: int, stop: int) -> dict[str, RawTensor]:
@@ -124,6 +137,14 @@ def _recurrent(state: State) -> dict[str, RawTensor]:
         found |= {f"conv.{i}.{j}": _raw(tensor) for j, tensor in _entries(layer.conv_states)}
         found |= {f"recurrent.{i}.{j}": _raw(tensor) for j, tensor in _entries(layer.recurrent_states)}
     return found
+
+
+def _windows(state: State) -> dict[str, RawTensor]:
+    return {
+        f"window.{i}.{j}": _raw(tensor)
+        for i, layer in state.windowed.items()
+        for j, tensor in enumerate((layer.keys, layer.values))
+    }
 
 
 def _entries(states: Any) -> list[tuple[int, torch.Tensor]]:
@@ -146,6 +167,9 @@ def _fill(state: State, ids: list[int], blocks: list[Block]) -> None:
             state.cache.layers[int(layer_number)].update_conv_state(tensor, int(index), conv_kernel_size=tensor.shape[-1])
         elif kind == "recurrent":
             state.cache.layers[int(layer_number)].update_recurrent_state(tensor, int(index))
+    for i, layer in state.windowed.items():
+        layer.update(tensors[f"window.{i}.0"], tensors[f"window.{i}.1"])
+        layer.cumulative_length = len(ids)  # most of them are out of the window, and were not stored
     state.ids[:] = ids
     state.keep(None if logits is None else logits.clone())  # the bytes that were read need not live on for it
 

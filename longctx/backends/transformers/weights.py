@@ -15,12 +15,15 @@ from typing import Any
 import torch
 
 from longctx.backends.base import LoadSpec
+from longctx.backends.transformers import attention
 from longctx.errors import DoesNotFitError, ModelDamagedError, ModelError
 from longctx.jobs import Job
 from longctx.planner.yarn import inverse_frequencies
 
 #: bitsandbytes crashes on CPU for other sizes (FACTS of 0.50): out_features by 32, in_features by 64.
 OUT_STEP, IN_STEP = 32, 64
+#: What vision towers are called in the models of transformers; they stay in 16 bits.
+VISION = frozenset({"visual", "vision_tower", "vision_model", "vision_encoder"})
 #: Bytes read at evenly spread places of each weight file to tell one model from another.
 SAMPLES, SAMPLE_BYTES = 16, 1 << 16
 
@@ -50,9 +53,10 @@ def load(spec: LoadSpec, job: Job[Any]) -> Loaded:
     """
     dtype = choose_dtype(spec)
     config = _config(spec)
-    with _translated(spec), _quiet():
+    with _translated(spec), quiet():
         model = _quantized(spec, config, dtype, job) if spec.bits < 16 else _from_folder(spec, spec.folder, config, dtype)
     model.eval().requires_grad_(False)
+    attention.use(model)
     if spec.rope_parameters:
         verify_rope(model, spec.rope_parameters, spec.name)
     job.check()
@@ -105,7 +109,7 @@ def verify_rope(model: Any, parameters: Mapping[str, Any], name: str) -> None:
 def _config(spec: LoadSpec) -> Any:
     from transformers import AutoConfig
 
-    with _translated(spec), _quiet():
+    with _translated(spec), quiet():
         config = AutoConfig.from_pretrained(spec.folder, local_files_only=True)
     if spec.rope_parameters:  # only the complete text parameters, given before construction, are obeyed
         config.get_text_config(decoder=True).rope_parameters = dict(spec.rope_parameters)
@@ -186,7 +190,7 @@ def unquantizable(config: Any) -> list[str]:
         model = (AutoModelForImageTextToText if sees else AutoModelForCausalLM).from_config(config)
     linears = {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
     odd = {name for name, m in linears.items() if m.out_features % OUT_STEP or m.in_features % IN_STEP}
-    seen = {name for name in linears if "visual" in name.split(".") or "vision_tower" in name.split(".")}
+    seen = {name for name in linears if not VISION.isdisjoint(name.split("."))}
     return sorted({"lm_head", *odd, *seen})
 
 
@@ -227,7 +231,7 @@ def _translated(spec: LoadSpec) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bars, no chatter, no look-up of a hub while a local folder is loaded; everything is set back afterwards."""
     import huggingface_hub.constants as hub
     from transformers.utils import logging

@@ -1,0 +1,30 @@
+"""Ask a video, and print the seconds of every citation; then a summary as a list of dated entries.
+
+python examples/ask_video.py [FILE.mp4] [QUESTION]
+
+A model that sees is shown frames; for one that does not, what is written on them is read as text (OCR), and so are subtitles.
+"""
+
+import sys
+from pathlib import Path
+
+import longctx as lc
+
+DEMO = next((Path(__file__).parent / "demo" / "project").rglob("*.mp4"))
+
+
+def main(file: str = str(DEMO), question: str = "What is replaced every spring, as the slide at 12 seconds shows?") -> None:
+    corpus = lc.read(file)
+    for row in corpus.manifest:
+        print(row.path, row.status, row.reason)
+    with lc.load(lc.plan(corpus)) as session:
+        answer = session.ask(question, max_tokens=48)
+        print(answer)
+        for citation in answer.citations:
+            print(f"  {citation.where}: {citation.quote!r}")
+        for part in session.summarize(max_tokens=32, show=False).parts:
+            print(f"{part.moment.start:6.1f} s  {part.outcome.text}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
