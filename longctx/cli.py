@@ -76,11 +76,14 @@ def ask(options: argparse.Namespace) -> int:
 
 def summarize(options: argparse.Namespace) -> int:
     """``longctx summarize``: part by part, then the whole, with citations."""
+    from longctx import showing
     from longctx.views import timeline
 
     with _session(options) as session:
-        summary = session.summarize(max_tokens=options.max_tokens or 256)
+        summary = session.summarize(max_tokens=options.max_tokens or 256, show=False)
+        settle = showing.present(showing.JobLive(summary.job, session.plan))  # the progress alone: all of it is printed below
         result = summary.to_json()
+        settle()
     _print(options, result, lambda: timeline.text(result))
     return DONE
 

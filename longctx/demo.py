@@ -14,6 +14,7 @@ from longctx.models import EMBEDDED_NAME
 QUESTIONS = (
     "Where is the retry policy decided, and how many attempts does it allow?",
     "What accuracy does the manual promise for the sensor?",
+    "What does the slide at 12 seconds of the tour say?",
 )
 MOST_TOKENS = 96
 NEXT = (
@@ -40,7 +41,7 @@ def run(agree: planning.Agree | None) -> int:
     """Read, plan, load, ask twice; returns the exit code."""
     showing.set_presenter(terminal.present)
     folder = project()
-    say(f"Reading {len(list(folder.rglob('*')))} files of a small project …")
+    say("Reading a small project …")
     corpus = sources.read(folder)
     made = _planned(corpus, agree)
     say(f"\n{made.text}\n")

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from longctx.backends.base import Backend, LoadSpec
 from longctx.jobs import Worker
@@ -16,9 +17,10 @@ Make = Callable[[LoadSpec], Backend]
 class Engine:
     """One backend with the one thread that may call it, and the number of its users."""
 
-    def __init__(self, backend: Backend, name: str) -> None:
+    def __init__(self, backend: Backend, spec: LoadSpec) -> None:
         self.backend = backend
-        self.worker = Worker(name)
+        self.spec = spec
+        self.worker = Worker(spec.name)
         self.users = 0
         self.loaded = False
         self.ended = False
@@ -46,7 +48,7 @@ def acquire(spec: LoadSpec, make: Make | None = None) -> Engine:
     """
     key = _key(spec, make)
     with _lock:
-        engine = _engines.get(key) or Engine((make or _transformers)(spec), spec.name)
+        engine = _engines.get(key) or Engine((make or _transformers)(spec), spec)
         _engines[key] = engine
         engine.users += 1
     _settle()
@@ -70,8 +72,20 @@ def change(engine: Engine, spec: LoadSpec, make: Make | None = None) -> bool:
         for old in [old for old, value in _engines.items() if value is engine]:
             del _engines[old]
         _engines[key] = engine
-        engine.backend = (make or _transformers)(spec)
+        engine.backend, engine.spec = (make or _transformers)(spec), spec
     return True
+
+
+def held(folder: Path, bits: int | None) -> int:
+    """Bytes that engines hold now for the weights of one model.
+
+    Args:
+        folder: of the model.
+        bits: per weight; None takes all.
+    """
+    with _lock:
+        same = [e for e in _engines.values() if e.spec.folder == folder and bits in (None, e.spec.bits)]
+    return sum(engine.backend.memory().now for engine in same)
 
 
 def release(engine: Engine) -> None:

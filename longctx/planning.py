@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from longctx import looking, models, planner, prompts, sources
+from longctx import engines, looking, models, planner, prompts, sources
 from longctx.backends.base import LoadSpec
 from longctx.corpus import Corpus
 from longctx.errors import DoesNotFitError, EmptyCorpusError, UsageError
@@ -224,7 +224,7 @@ def plan(
     limit = planner.parse_memory(memory) if memory is not None else None
     files = models.find(model) if model is not None else default_model(here, agree, job)
     asked = {"bits": bits, "dtype": dtype, "memory": limit, "window": window, "max_window": max_window, "chunk": chunk}
-    return _made(Request(corpus, files, here, asked, wishes, store), job)
+    return _made(Request(corpus, files, _reusing(here, files, bits), asked, wishes, store), job)
 
 
 def fulfilled(plan: Plan, job: Job[Any], *, settled: bool = False) -> Plan:
@@ -344,7 +344,8 @@ def _prepare_embedded(folder: Path, job: Job[Any] | None) -> None:
 
 def _fits(files: ModelFiles, device: Device) -> bool:
     geometry = Geometry.from_config(files.config, name=files.name)
-    return planner.plan(geometry, model=files.name, source_tokens=[], overhead_tokens=2048, bits=None, device=device).fits
+    here = _reusing(device, files, None)
+    return planner.plan(geometry, model=files.name, source_tokens=[], overhead_tokens=2048, bits=None, device=here).fits
 
 
 def _device(kind: str | None) -> Device:
@@ -361,6 +362,12 @@ def _tokenizer(folder: Path) -> Tokenizer:
     if (known := _tokenizers.get(key)) is None:
         known = _tokenizers[key] = Tokenizer.from_folder(folder)
     return known
+
+
+def _reusing(device: Device, files: ModelFiles, bits: int | None) -> Device:
+    """The device as a plan for this model finds it: what a loaded engine holds for it is used again, not taken once more."""
+    available = device.memory_available + engines.held(files.folder, bits)
+    return replace(device, memory_available=min(available, device.memory_total))
 
 
 def _overhead(files: ModelFiles, tokenizer: Tokenizer) -> int:

@@ -97,6 +97,15 @@ class Frame:
         return "\n</file>\n"
 
 
+def point(time: str, number: int, text: str) -> str:
+    """What stands in a segment at a time that a question names, to be put after the question.
+
+    >>> point("00:00:12", 7, "On screen: Hello\\n")
+    '\\n\\nAt 00:00:12, segment [7] has:\\nOn screen: Hello'
+    """
+    return f"\n\nAt {time}, segment [{number}] has:\n{Frame().escape(text).strip() or 'what is shown there'}"
+
+
 def plain_path(path: str) -> str:
     r"""A path on one line, without quotes or bytes that are no text.
 

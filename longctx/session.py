@@ -13,11 +13,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from longctx import citations, engines, retrieval, showing
+from longctx import citations, engines, prompts, retrieval, showing
 from longctx.answers import Answer, Outcome
 from longctx.assembly import Exchange, Prompt, assemble, assemble_fitting
 from longctx.backends.base import Reuse, Sampling
-from longctx.corpus import Corpus
+from longctx.corpus import Corpus, clock
 from longctx.engines import Make
 from longctx.errors import ClosedError, FramesLostError, Stopped, UsageError
 from longctx.jobs import Job, in_kernel
@@ -171,7 +171,7 @@ class Session:
         _check(question, sampling)
 
         def follow(text: str, *, thinking: bool | None = thinking, show: bool = True, **options: Any) -> Answer:
-            told = Exchange(question, answer.text, answer.outcome.ids)
+            told = Exchange(self._pointed(question), answer.text, answer.outcome.ids)
             return self._ask(text, (*history, told), replace(sampling, **options), thinking, show)
 
         answer = Answer(question, follow=follow, show=self._show)
@@ -189,7 +189,7 @@ class Session:
 
         def prompt() -> Prompt:
             stream, chosen = self._segments_for(answer.question)
-            made, dropped = assemble_fitting(self.plan, stream, answer.question, history, thinking)
+            made, dropped = assemble_fitting(self.plan, stream, self._pointed(answer.question), history, thinking)
             notes[:] = [f"the turn {told.question!r} no longer fits and was left out" for told in dropped]
             notes.extend(filter(None, (chosen, *self.plan.notes)))
             return made
@@ -274,6 +274,13 @@ class Session:
                 paths.append(source.path)
         return retrieval.Index(rows, paths)
 
+    def _pointed(self, question: str) -> str:
+        """The question, and what recordings hold at the times that it names: so close to it, a weak model looks there too."""
+        segments = self.corpus.segments
+        places = ((time, number) for time in citations.named(question) for number in citations.held(time, segments, segments))
+        notes = (prompts.point(clock(time), number, segments[number].text) for time, number in places)
+        return "".join((question, *notes))
+
     def _left_out(self, seen: frozenset[int]) -> list[Mapping[str, Any]]:
         """Files that the model did not see, or saw in part."""
         rows: list[Mapping[str, Any]] = []
@@ -325,14 +332,16 @@ def load(plan: Plan, *, backend: Make | None = None, show: bool = True) -> Sessi
         ModelError: the weights cannot be loaded.
     """
     session = Session(plan, backend)
-    if show:
-        showing.present(showing.JobLive(session.loading, plan))
+    settle = showing.present(showing.JobLive(session.loading, plan)) if show else None
     if not in_kernel():
         try:
             session.loading.result()
         except BaseException:
             session.close()
             raise
+        finally:
+            if settle is not None:
+                settle()
     return session
 
 

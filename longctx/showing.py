@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 #: Lines shown before and after a quote.
 AROUND = 3
+#: Seconds that the final state of a view is waited for.
+SETTLE = 1.0
 #: Pixels of the longer side of a picture inside an answer, beside a part of a summary, and shown alone.
 SMALL_SIDE, PART_SIDE, LARGE_SIDE = 360, 240, 1280
 #: Pictures inside one view at the most, so that a saved notebook stays small.
@@ -53,10 +55,14 @@ def set_presenter(presenter: Presenter | None) -> None:
     _presenter = presenter
 
 
-def present(live: Live) -> None:
-    """Show a live view where the user looks; returns at once."""
-    if _presenter is not None:
-        _presenter(live)
+def present(live: Live) -> Callable[[], None]:
+    """Show a live view where the user looks; returns at once.
+
+    What it returns waits a moment until what has ended stands there, so that nothing is printed into the middle of it.
+    """
+    shown = None if _presenter is None else _presenter(live)
+    wait = getattr(shown, "wait", None)
+    return (lambda: None) if wait is None else (lambda: wait(SETTLE))
 
 
 class JobLive:

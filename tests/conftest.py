@@ -226,9 +226,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def nothing_left_loaded() -> Iterator[None]:
-    """Every test gives its engines back."""
+    """Every test gives its engines back, and nothing goes on showing what it loads."""
     yield
-    import sys
-
     if "longctx.engines" in sys.modules:
         sys.modules["longctx.engines"].free()
+    if "longctx.showing" in sys.modules:
+        sys.modules["longctx.showing"].set_presenter(None)

@@ -25,7 +25,8 @@ def run(*arguments: str | bytes | Path, cache: Path | None = None, **options: An
     if cache is not None:
         environment["LONGCTX_CACHE"] = str(cache)
     command = [sys.executable, "-m", "longctx", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False, **options)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.run(command, text=True, env=environment, timeout=300, check=False, **options)
 
 
 def test_read_keeps_the_contract(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,13 +89,19 @@ def test_ask_keeps_the_contract_and_reuses_the_prefix(
     assert again[0]["answer"] == answers[0]["answer"]
 
 
-def test_each_of_several_answers_says_which_question_it_is_to(
-    project: Path, tiny_models: Callable[[str], Path], cache: Path, capsys: pytest.CaptureFixture[str]
+def test_each_of_several_answers_says_which_question_it_is_to_and_nothing_is_printed_into_it(
+    project: Path, tiny_models: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    command = ["ask", str(project), "--model", str(tiny_models("llama")), "--max-tokens", "4"]
-    assert cli.main([*command, "-q", "How many?", "-q", "How long?"]) == 0
-    said = capsys.readouterr().out
-    assert 0 <= said.index("[1] How many?\n") < said.index("token") < said.index("[2] How long?\n")
+    command = ["ask", project, "--model", tiny_models("llama"), "--max-tokens", "4", "-q", "How many?", "-q", "How long?"]
+    said = run(*command, cache=tmp_path / "cache", stderr=subprocess.STDOUT).stdout
+    assert said.index("✓ load") < said.index("[1] How many?\n") < said.index("first token") < said.index("[2] How long?\n")
+
+
+def test_a_summary_is_printed_once(project: Path, tiny_models: Callable[[str], Path], tmp_path: Path) -> None:
+    command = ["summarize", project, "--model", tiny_models("llama"), "--max-tokens", "8"]
+    said = run(*command, cache=tmp_path / "cache", stderr=subprocess.STDOUT).stdout
+    assert said.count("▸ README.md\n") == 1
+    assert 0 <= said.index("✓ load") < said.index("✓ summarize") < said.index("▸ README.md\n")
 
 
 def test_summarize_keeps_the_contract(project: Path, tiny_models: Callable[[str], Path], tmp_path: Path) -> None:

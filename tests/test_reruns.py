@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -11,6 +12,8 @@ import pytest
 from nbclient import NotebookClient
 
 import longctx as lc
+from longctx import planner
+from longctx.backends.base import Memory
 
 ROOT = Path(__file__).parent.parent
 TIMES = 11
@@ -18,6 +21,8 @@ MOST_BYTES = 100_000_000
 
 SETUP = """
 import longctx as lc
+from longctx import planner
+from longctx.backends.base import Memory
 from longctx.backends.transformers.measure import process_memory
 """
 #: As a user leaves it: names are bound anew, nothing is closed, and IPython keeps the value of the last line.
@@ -52,3 +57,21 @@ def test_plans_for_one_model_share_its_tokenizer_until_its_file_changes(
     with (folder / "tokenizer.json").open("a") as file:
         file.write("\n")
     assert lc.plan(project, model=folder).tokenizer is not first.tokenizer
+
+
+def test_a_model_that_is_loaded_does_not_stand_in_its_own_way_when_it_is_planned_again(
+    project: Path, tiny_models: Callable[[str], Path], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Large(lc.ScriptedBackend):
+        def memory(self) -> Memory:
+            return Memory(now=7_000_000_000)
+
+    here = replace(planner.detect("cpu"), memory_total=64_000_000_000, memory_available=10_000_000_000)
+    monkeypatch.setattr(planner, "detect", lambda kind: here)
+
+    def free_for(kind: str) -> int:
+        return lc.plan(project, model=tiny_models(kind)).request.device.memory_available
+
+    with lc.load(lc.plan(project, model=tiny_models("llama")), backend=lambda spec: Large([[70]])):
+        assert (free_for("llama"), free_for("qwen3_5")) == (17_000_000_000, 10_000_000_000)
+    assert free_for("llama") == 10_000_000_000

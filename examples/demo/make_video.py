@@ -18,14 +18,35 @@ WIDTH, HEIGHT, FPS = 640, 360, 10
 #: Seconds that each slide is shown.
 SECONDS = 5
 #: Title, lines below it, and what is said meanwhile.
-SLIDES: tuple[tuple[str, tuple[str, ...], str], ...] = (
+Slide = tuple[str, tuple[str, ...], str]
+SLIDES: tuple[Slide, ...] = (
     ("A tour of the Northquay station", ("Half a minute, six slides",), "This is the station at Northquay."),
-    ("Where it stands", ("Mast 3 on the east pier", "Ladder on the north side"), "The gauge hangs from mast three of the east pier."),
-    ("Every spring", ("Replace the battery pack BP-7", "The key hangs in the harbour office"), "A new battery goes in every April."),
-    ("In a storm", ("Stay off the pier above 4.60 m", "Duty phone: extension 417"), "In a storm nobody goes out to the mast."),
-    ("After the storm", ("Rinse the radar window", "Look for weed on the ladder"), "Salt on the window weakens the echoes."),
-    ("Where the data go", ("One CSV file a day", "Copied to the town archive on Mondays"), "On Mondays the files go to the archive."),
-)  # fmt: skip
+    (
+        "Where it stands",
+        ("Mast 3 on the east pier", "Ladder on the north side"),
+        "The gauge hangs from mast three of the east pier.",
+    ),
+    (
+        "Every spring",
+        ("Replace the battery pack BP-7", "The key hangs in the harbour office"),
+        "A new battery goes in every April.",
+    ),
+    (
+        "In a storm",
+        ("Stay off the pier above 4.60 m", "Duty phone: extension 417"),
+        "In a storm nobody goes out to the mast.",
+    ),
+    (
+        "After the storm",
+        ("Rinse the radar window", "Look for weed on the ladder"),
+        "Salt on the window weakens the echoes.",
+    ),
+    (
+        "Where the data go",
+        ("One CSV file a day", "Copied to the town archive on Mondays"),
+        "On Mondays the files go to the archive.",
+    ),
+)
 
 
 def slide(title: str, lines: tuple[str, ...]) -> av.VideoFrame:

@@ -195,7 +195,7 @@ def activations(geometry: Geometry, precision: Precision, kind: str, *, tokens: 
 def _attention(geometry: Geometry, element: int, kind: str, tokens: int, chunk: int) -> int:
     """Queries, keys and values with their rotated copies and the output. No score matrix: SDPA's kernels work in tiles.
 
-    Without a mask, a chunk after a past has two outputs that are merged in float32. With one, SDPA gets keys and values repeated
+    Without a mask, a chunk after a past has two outputs, merged in float32. With one, SDPA gets keys and values repeated
     to every query head (transformers 5.23, ``use_gqa_in_sdpa``; not on MPS) and turns the boolean mask into one of the dtype.
     """
     queries, keys = geometry.heads * geometry.head_dim, geometry.kv_heads * geometry.head_dim

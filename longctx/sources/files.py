@@ -18,13 +18,13 @@ from longctx.sources.notebook import parse_notebook
 from longctx.sources.obstacles import special
 from longctx.sources.parsed import Parsed
 from longctx.sources.pdf import parse_pdf
+from longctx.sources.pictures.stills import Stills, parse_picture
 from longctx.sources.process import ParserProcess
 from longctx.sources.signatures import cut_off, is_lfs_pointer, is_recording
 from longctx.sources.snapshot import Snapshot
-from longctx.sources.stills import Stills, parse_picture
-from longctx.sources.subtitles import cues_of, parse_subtitles
 from longctx.sources.text import parse_text
-from longctx.sources.video import Beside, parse_video
+from longctx.sources.video.footage import Beside, parse_video
+from longctx.sources.video.subtitles import cues_of, parse_subtitles
 
 #: Bytes. A larger file is not looked at beyond its beginning: hashing and parsing it would take minutes.
 LARGEST = 2 * 2**30
@@ -46,7 +46,7 @@ class FileReader:
         parser: the process that reads PDF, pictures and video.
         check: called often; what it raises ends the work.
         pages_as_pictures: whether pages with text are also to be looked at.
-        engine: that decodes video, as :func:`longctx.sources.video.chosen_engine` has it.
+        engine: that decodes video, as :func:`longctx.sources.video.footage.chosen_engine` has it.
     """
 
     max_bytes: int

@@ -16,11 +16,11 @@ from typing import Any
 
 from longctx.corpus import Corpus, Footage, Origin, Page, Row, Segment, Source, Status, Visual
 from longctx.jobs import Job
-from longctx.sources.changes import Changes
+from longctx.sources.ocr.boxes import parts
+from longctx.sources.ocr.changes import Changes
+from longctx.sources.ocr.recognised import Blocks, Look, Recogniser
+from longctx.sources.ocr.timeline import HEADING, Stretch, segments, stretches
 from longctx.sources.parsed import counted, ranges, sound
-from longctx.sources.recognised import Blocks, Look, Recogniser
-from longctx.sources.text_boxes import parts
-from longctx.sources.timeline import HEADING, Stretch, segments, stretches
 
 #: Frames of a video that are read, where nobody chose: one each second, at most so many.
 MOST_FRAMES = 240
@@ -28,8 +28,9 @@ MOST_FRAMES = 240
 PAGE_SCALE, PAGE_SIDES = 2.4, (1280, 2600)
 #: Pixels of the longer side of a picture at least (it is enlarged, but not more than twice) and at most; of a frame at most.
 PICTURE_SIDES, FRAME_SIDE = (1024, 3200), 1536
-#: Tokens that text may come to, generously: of a page or picture at most, of one frame, and pixels or points² for each.
-MOST_TOKENS, FRAME_TOKENS, PIXELS, POINTS = 4000, 150, 700, 250
+#: Tokens that text may come to, generously: of a page or picture at most, of one frame (most show what the one before showed),
+#: and pixels or points² for each.
+MOST_TOKENS, FRAME_TOKENS, PIXELS, POINTS = 4000, 40, 700, 250
 #: Times that a worker may die over one video.
 DEATHS = 3
 

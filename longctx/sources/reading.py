@@ -19,8 +19,8 @@ from longctx.sources.obstacles import Obstacles
 from longctx.sources.parsed import Parsed
 from longctx.sources.process import ParserProcess
 from longctx.sources.roots import PathLike, Root, find_roots
-from longctx.sources.subtitles import SUFFIXES, video_of
-from longctx.sources.video import chosen_engine
+from longctx.sources.video.footage import chosen_engine
+from longctx.sources.video.subtitles import SUFFIXES, video_of
 
 #: Bytes of one text file that are read. Source code is far below; data files and logs are cut.
 MAX_FILE_BYTES = 1_000_000

@@ -18,18 +18,18 @@ from typing import IO, Any
 #: What can be asked for, and the generator that answers: it takes the request's arguments, and yields replies.
 TABLE = {
     "pdf": "longctx.sources.pdf:pages",
-    "page_frames": "longctx.sources.rendering:frames",
-    "page_look": "longctx.sources.rendering:look",
-    "picture_probe": "longctx.sources.pictures:probe",
-    "picture_frames": "longctx.sources.pictures:frames",
-    "picture_look": "longctx.sources.pictures:look",
-    "ocr": "longctx.sources.ocr:texts",
-    "video_probe": "longctx.sources.video_probe:probe",
-    "video_frames": "longctx.sources.video_decode:frames",
-    "video_look": "longctx.sources.video_decode:look",
-    "video_probe_decord": "longctx.sources.video_decord:probe",
-    "video_frames_decord": "longctx.sources.video_decord:frames",
-    "video_look_decord": "longctx.sources.video_decord:look",
+    "page_frames": "longctx.sources.pictures.pages:frames",
+    "page_look": "longctx.sources.pictures.pages:look",
+    "picture_probe": "longctx.sources.pictures.pixels:probe",
+    "picture_frames": "longctx.sources.pictures.pixels:frames",
+    "picture_look": "longctx.sources.pictures.pixels:look",
+    "ocr": "longctx.sources.ocr.reader:texts",
+    "video_probe": "longctx.sources.video.probe:probe",
+    "video_frames": "longctx.sources.video.decode:frames",
+    "video_look": "longctx.sources.video.decode:look",
+    "video_probe_decord": "longctx.sources.video.with_decord:probe",
+    "video_frames_decord": "longctx.sources.video.with_decord:frames",
+    "video_look_decord": "longctx.sources.video.with_decord:look",
 }
 #: Bytes of address space that a parser may take before it is refused more: a decompression bomb must not take the machine.
 MEMORY = 8 * 2**30

@@ -41,7 +41,7 @@ def sampled(
         corpus: with videos of which no frame was chosen.
         shown: by path of the source; a video that is not named keeps its subtitles only.
         group: frames of one temporal patch.
-        lost: times of frames that cannot be decoded, by path.
+        lost: times of frames that cannot be decoded, by path; no others are shown in their stead.
     """
     gone = lost or {}
 
@@ -87,7 +87,8 @@ def segments(source: Source, footage: Footage, shown: Shown, group: int, lost: C
         group: frames of one temporal patch.
         lost: times of frames that cannot be decoded.
     """
-    times = choose([time for time in footage.times if time not in lost], shown.frames)
+    # A neighbour of a lost frame most likely is lost with it; to try each of them would take a plan for every one.
+    times = [time for time in choose(footage.times, shown.frames) if time not in lost]
     groups = [times[i : i + group] for i in range(0, len(times), group)]
     starts = [0.0, *_starts(groups)]
     ends = [*starts[1:], footage.duration]

@@ -16,7 +16,7 @@ from longctx.corpus import Corpus, Framing, Lines, Moment, Origin, Segment, Sour
 from longctx.errors import UsageError
 from longctx.jobs import Job
 from longctx.stream.tokenizer import Tokenizer
-from longctx.stream.vision import Look, VisionFormat
+from longctx.stream.vision import Look, VisionFormat, usual_tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,9 @@ BATCH = 2_000_000
 #: Characters per token of the Qwen3.5 vocabulary, rather too few than too many. Measured: Python's standard library 3.8, C and
 #: C++ headers 3.2 to 3.7, minified JavaScript 2.5; Python's documentation 4.2, Markdown of packages 3.4 to 4.0.
 CODE, PROSE = 3.4, 3.9
-_PROSE_KINDS = frozenset({"markdown", "pdf", "text"})
+_PROSE_KINDS = frozenset({"markdown", "pdf", "subtitles", "text"})
+#: Frames of a second of video, and tokens of two of them at about 448 x 256 with the text of their time, for estimates.
+FPS, PAIR_TOKENS = 2.0, 122
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
@@ -269,24 +271,34 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
 def count(corpus: Corpus, tokenizer: Tokenizer | None) -> tuple[dict[str, int], str]:
     """Tokens of every source by path, without any frame, and how they were counted.
 
+    What there is to look at is estimated, as Qwen3.5 is shown it: a video at two frames a second of usual size.
+
     Args:
         corpus: what was read.
-        tokenizer: None estimates.
+        tokenizer: None estimates the text too.
 
     Returns:
-        the counts; and ``"exact, NAME"`` or ``"estimated"``.
+        the counts; and ``"exact, NAME"``, ``"exact, NAME; pictures and video estimated"`` or ``"estimated"``.
     """
     if tokenizer is None:
-        return {source.path: _estimate(source) for source in corpus.sources}, "estimated"
+        return {source.path: _estimate(source) + _look_estimate(source) for source in corpus.sources}, "estimated"
     owners = [source.path for source in corpus.sources for _ in source.segments]
     texts = [segment.text for source in corpus.sources for segment in source.segments]
-    counts: Counter[str] = Counter({source.path: 0 for source in corpus.sources})
+    counts: Counter[str] = Counter({source.path: _look_estimate(source) for source in corpus.sources})
+    looked = "; pictures and video estimated" if counts.total() else ""
     lengths = (len(ids) for batch in _batches(texts) for ids in tokenizer.encode_data_batch(batch))
     for path, length in zip(owners, lengths, strict=True):
         counts[path] += length
-    return dict(counts), f"exact, {tokenizer.name}"
+    return dict(counts), f"exact, {tokenizer.name}{looked}"
 
 
 def _estimate(source: Source) -> int:
     characters = sum(len(segment.text) for segment in source.segments)
     return math.ceil(characters / (PROSE if source.kind in _PROSE_KINDS else CODE))
+
+
+def _look_estimate(source: Source) -> int:
+    if source.footage is not None:
+        pairs = min(len(source.footage.times), int(FPS * source.footage.duration) + 1) // 2
+        return max(1, pairs) * PAIR_TOKENS if len(source.footage.times) else 0
+    return sum(usual_tokens(visual) for segment in source.segments for visual in segment.visuals)

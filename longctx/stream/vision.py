@@ -161,10 +161,7 @@ class QwenVision:
 
     def shown(self, visual: Visual) -> Size:
         """Pixels (width, height) at which a visual is shown: the plan's, or what the model's own processor would choose."""
-        if visual.shown is not None:
-            return visual.shown
-        scale = PAGE_SCALE if not visual.moving and visual.places[0] >= 1 else 1
-        return smart_size(visual.width * scale, visual.height * scale, self.step, self.least_pixels, self.most_pixels)
+        return visual.shown or smart_size(*natural_size(visual), self.step, self.least_pixels, self.most_pixels)
 
     def looks(self, visual: Visual) -> list[Look]:
         """A picture is one; frames are taken together by temporal patches, the last one repeated where it is alone."""
@@ -275,6 +272,18 @@ def smart_size(width: int, height: int, step: int, least: int, most: int) -> Siz
         grow = math.sqrt(least / (height * width))
         return (math.ceil(width * grow / step) * step, math.ceil(height * grow / step) * step)
     return across, down
+
+
+def natural_size(visual: Visual) -> Size:
+    """Pixels (width, height) of a visual at which nothing of it is lost; of a page those of 144 dots per inch."""
+    scale = PAGE_SCALE if not visual.moving and visual.places[0] >= 1 else 1
+    return visual.width * scale, visual.height * scale
+
+
+def usual_tokens(visual: Visual) -> int:
+    """Tokens that a still picture has in Qwen3.5's own format, start and end of vision included."""
+    width, height = smart_size(*natural_size(visual), QwenVision.patch * QwenVision.merge, QwenVision.least_pixels, MOST_PIXELS)
+    return width * height // (QwenVision.patch * QwenVision.merge) ** 2 + 2
 
 
 def _control_ids(config: Mapping[str, Any], tokenizer: Tokenizer) -> dict[str, int]:

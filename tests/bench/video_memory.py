@@ -1,8 +1,8 @@
 """Ten times as many frames take no more memory than their K/V: the anonymous peak of reading a video, less the analytic K/V.
 
-``python -m tests.bench video_memory [FRAMES [FEWER [whole]]]``: 3,600 frames against 360 at 448x256 on a tiny model of Qwen3.5's
-shape, each in a process of its own, its decoder's process included. The baseline is taken after the weights are loaded. With
-``whole`` every frame is decoded and encoded before the first is read, as other engines do it; that must not hold.
+``python -m tests.bench video_memory [FRAMES [FEWER [whole]]]``: 3,600 frames against 360 at 448x256 on a tiny Qwen3.5, each in
+a process of its own, that of its decoder included. The baseline is taken after the weights are loaded. With ``whole`` every
+frame is decoded before the first is read, as other engines do it; that must not hold.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def main(folder: str, frames: str, variant: str) -> None:
     assert prompt.visuals is not None
     engine = TransformersBackend(plan.spec(plan.files))
     engine.load(job)
-    visuals: Any = prompt.visuals if variant == "streaming" else _Whole(prompt.visuals)
     with _peak() as peak:
+        visuals: Any = prompt.visuals if variant == "streaming" else _Whole(prompt.visuals)
         engine.prefill(prompt.ids, job, marks=prompt.marks, visuals=visuals)
     kv = planner.kv_cache(Geometry.from_config(plan.files.config), len(prompt.ids), element=4)
     shown = sum(len(look.places) for _, look in plan.stream.looks)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from longctx.corpus import Lines, Page
+from longctx.corpus import Lines, Moment, Page
 from longctx.sources import read
 
 DEMO = Path(__file__).resolve().parents[2] / "examples" / "demo"
@@ -31,6 +31,7 @@ def corpus():
         ("accuracy of ±3 mm over the whole range", 1),
         ("Clean the radar window every six months", 2),
         ("The gauge listens on TCP port 4117", 3),
+        ("A new battery goes in every April.", 11.0),
     ],
 )
 def test_each_fact_that_can_be_asked_stands_in_one_place(corpus, fact, place):
@@ -40,10 +41,15 @@ def test_each_fact_that_can_be_asked_stands_in_one_place(corpus, fact, place):
             assert path == place
         case Page(path=path, number=number):
             assert (path, number) == ("manual.pdf", place)
+        case Moment(path=path, start=start, end=end):
+            assert path == "tour.mp4"
+            assert start <= place < end
 
 
 def test_everything_in_it_is_read_and_it_stays_small(corpus):
-    assert {(row.status, row.reason) for row in corpus.manifest} == {("read", "")}
+    said = {row.path: row.reason for row in corpus.manifest if row.reason}
+    assert {row.status for row in corpus.manifest} == {"read"}
+    assert said == {"tour.mp4": "30 s, 640x360, 300 frames, subtitles"}
     characters = sum(len(segment.text) for segment in corpus.segments.values())
     assert 9_000 < characters < 14_000, "about 3,000 tokens"
 
@@ -54,6 +60,16 @@ def test_the_manual_is_what_its_script_makes(pymupdf):
     with pymupdf.open(stream=made()) as fresh, pymupdf.open(DEMO / "project" / "manual.pdf") as kept:
         assert [page.get_text() for page in fresh] == [page.get_text() for page in kept]
         assert len(kept) == 3
+
+
+def test_the_tour_is_what_its_script_makes(tmp_path):
+    runpy.run_path(str(DEMO / "make_video.py"))["tour"](tmp_path / "tour.mp4")
+    made, kept = (read(folder / "tour.mp4").sources[0].footage for folder in (tmp_path, DEMO / "project"))
+    assert (made.times, made.cues, made.duration) == (kept.times, kept.cues, kept.duration)
+    assert (kept.width, kept.height, len(kept.cues)) == (640, 360, 6)
+    places = [5.0 * slide + 2 for slide in range(6)]
+    pairs = zip(*(footage.medium.frames(places, 320, 180, lambda: None) for footage in (made, kept)), strict=True)
+    assert max(abs(one.pixels.astype(float) - other.pixels).mean() for one, other in pairs) < 4
 
 
 def test_the_program_runs(tmp_path):

@@ -290,11 +290,11 @@ def test_subtitles_stand_between_the_frames_of_their_time() -> None:
     assert said.origin.start <= 31 < said.origin.end
 
 
-def test_lost_frames_are_not_chosen_again() -> None:
+def test_lost_frames_are_left_out_and_their_neighbours_do_not_stand_in_for_them() -> None:
     made = MadeCorpus((source(footage=footage(2, 5)),), ())
-    (video,) = sampled(made, {"a.mp4": Shown(10, 64, 64)}, group=2, lost={"a.mp4": {0.2, 0.4}}).sources
+    (video,) = sampled(made, {"a.mp4": Shown(4, 64, 64)}, group=2, lost={"a.mp4": {0.6, 1.2}}).sources
     times = [place for segment in video.segments for visual in segment.visuals for place in visual.places]
-    assert times == [0.0, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8]
+    assert times == [0.0, 1.8]
 
 
 def test_no_frames_leave_the_subtitles() -> None:

@@ -24,7 +24,7 @@ from longctx.backends.transformers.weights import quiet
 from longctx.corpus import Frame, Visual
 from longctx.errors import LongctxError, MissingPackageError, ModelDamagedError, ModelError
 from longctx.stream.tokenizer import Tokenizer
-from longctx.stream.vision import MOST_PIXELS, PAGE_SCALE, Inputs, Look, Size, grid_positions, stamp
+from longctx.stream.vision import MOST_PIXELS, Inputs, Look, Size, grid_positions, natural_size, stamp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,10 +102,7 @@ class ProcessorVision:
 
     def shown(self, visual: Visual) -> Size:
         """Pixels (width, height) of what the processor is given: the plan's, or those of the original within bounds."""
-        if visual.shown is not None:
-            return visual.shown
-        scale = PAGE_SCALE if not visual.moving and visual.places[0] >= 1 else 1
-        return _bounded(visual.width * scale, visual.height * scale, self._most_pixels)
+        return visual.shown or _bounded(*natural_size(visual), self._most_pixels)
 
     def looks(self, visual: Visual) -> list[Look]:
         """A picture is one; each frame of a video is one, after the text of its time."""

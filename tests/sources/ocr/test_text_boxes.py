@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from longctx.sources.text_boxes import PART, Line, blocks_in_order, parts, union
+from longctx.sources.ocr.boxes import PART, Line, blocks_in_order, parts, union
 
 
 def line(x, y, text, width=200, height=20, level=None):

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from longctx.sources import ocr
 from longctx.sources import process as process_module
-from longctx.sources.text_boxes import parts
+from longctx.sources.ocr import reader as ocr
+from longctx.sources.ocr.boxes import parts
 
 WORDS = ["tide", "gauge", "level", "reading", "harbour", "storm", "log", "minute", "sensor", "battery", "cable", "datum"]
 HOME = Path(process_module.__file__).resolve().parents[2]
@@ -124,7 +124,7 @@ QUIET = """
 import socket, sys, json, logging
 def outside(*arguments, **keywords): raise SystemExit(f"asked for {arguments}")
 socket.getaddrinfo = socket.gethostbyname = socket.create_connection = socket.socket.connect = outside
-from longctx.sources import ocr
+from longctx.sources.ocr import reader as ocr
 request = {"do": "picture_frames", "file": sys.argv[1], "places": [0.0], "width": 640, "height": 360}
 replies = list(ocr.texts(request))
 assert "Retry policy" in json.dumps(replies), replies
@@ -145,7 +145,9 @@ def test_reading_looks_up_no_name_and_prints_nothing(tmp_path, pymupdf):
 def test_a_missing_recogniser_is_named_with_what_to_install(tmp_path):
     (tmp_path / "rapidocr").mkdir()
     (tmp_path / "rapidocr" / "__init__.py").write_text("raise ImportError('not here')\n")
-    program = "import json; from longctx.sources import ocr; print(json.dumps(list(ocr.texts({'do': 'picture_frames'}))))"
+    program = (
+        "import json; from longctx.sources.ocr.reader import texts; print(json.dumps(list(texts({'do': 'picture_frames'}))))"
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(HOME)))}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
     (reply,) = json.loads(done.stdout)

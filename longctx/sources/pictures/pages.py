@@ -44,7 +44,7 @@ def look(file: str, place: float, side: int, box: Sequence[float] | None) -> Ite
         side: pixels of the longer side.
         box: in points.
     """
-    from longctx.sources.pictures import jpeg
+    from longctx.sources.pictures.pixels import jpeg
 
     document = opened(file)
     size = _size(document, place)

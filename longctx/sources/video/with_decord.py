@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from longctx.sources.video_decode import THREADS, Answer, as_jpeg
+from longctx.sources.video.decode import THREADS, Answer, as_jpeg
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from longctx.corpus import Cue, Moment
-from longctx.sources.timeline import Stretch, segments, stretches
+from longctx.sources.ocr.timeline import Stretch, segments, stretches
 
 
 def told(shown, cues, end):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longctx.corpus import Footage
-from longctx.sources.ocr import alike
+from longctx.sources.ocr.reader import alike
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from longctx.corpus import Cue, Lines, Moment
 from longctx.sources import read
-from longctx.sources.subtitles import cues_of, tidy
+from longctx.sources.video.subtitles import cues_of, tidy
 
 
 def test_subrip_in_all_its_sloppiness():

@@ -13,8 +13,9 @@ from PIL import Image, ImageDraw
 
 from longctx.corpus import Page
 from longctx.errors import EmptyCorpusError, SourceChangedError
-from longctx.sources import pictures, read
+from longctx.sources import read
 from longctx.sources.kinds import picture_of
+from longctx.sources.pictures import pixels as pictures
 
 
 def go_on():

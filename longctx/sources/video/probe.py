@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from longctx.sources.subtitles import plain
+from longctx.sources.video.subtitles import plain
 
 if TYPE_CHECKING:
     import av

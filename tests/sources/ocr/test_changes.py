@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from longctx.corpus import Footage, Frame
-from longctx.sources.changes import Changes
+from longctx.sources.ocr.changes import Changes
 
 
 @dataclass

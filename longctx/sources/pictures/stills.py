@@ -80,7 +80,7 @@ def parse_picture(path: str, replies: Iterator[Mapping[str, Any]], medium: Still
 
     Args:
         path: as it is cited.
-        replies: of :func:`longctx.sources.pictures.probe`.
+        replies: of :func:`longctx.sources.pictures.pixels.probe`.
         medium: of the file.
     """
     told = list(replies)

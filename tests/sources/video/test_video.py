@@ -17,7 +17,8 @@ from longctx.corpus import Moment
 from longctx.errors import FramesLostError, MissingPackageError, SourceChangedError, Stopped, UsageError
 from longctx.jobs import Job
 from longctx.sources import process as process_module
-from longctx.sources import read, video
+from longctx.sources import read
+from longctx.sources.video import footage as video
 from tests.videos import make_video, read_index
 
 STEADY = [round(0.04 * index, 3) for index in range(60)]
@@ -123,7 +124,7 @@ def test_frames_come_in_the_order_in_which_they_are_asked_for(lecture):
 
 
 def test_passing_over_frames_to_which_none_refers_changes_no_pixel(lecture, tmp_path):
-    from longctx.sources.video_decode import frames
+    from longctx.sources.video.decode import frames
 
     footage = _footage(lecture)
     wanted = [footage.medium._ticks(number) for number in (3, 30, 31, 120, 299)]
@@ -220,7 +221,8 @@ def test_a_stop_ends_the_decoding(lecture):
 #: The real worker, except that it dies over some frames.
 DYING = """
 import os, signal
-from longctx.sources import video_decode, worker
+from longctx.sources.video import decode as video_decode
+from longctx.sources import worker
 real = video_decode.Decoder.get
 def get(self, pts, key, *, leaves):
     if pts in map(int, os.environ["DEADLY"].split()): os.kill(os.getpid(), signal.SIGSEGV)

@@ -16,9 +16,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from longctx.corpus import Box, Medium
 from longctx.errors import MissingPackageError
+from longctx.sources.pictures.stills import version_of
 from longctx.sources.process import lent
 from longctx.sources.snapshot import Snapshot
-from longctx.sources.stills import version_of
 
 #: What decides about a reading besides the picture and the versions of the packages: the code of ``ocr`` and ``text_boxes``.
 SETTINGS = "1"

@@ -15,7 +15,7 @@ from longctx.errors import FramesLostError, MissingPackageError, SourceChangedEr
 from longctx.sources.parsed import Parsed, counted
 from longctx.sources.process import lent
 from longctx.sources.snapshot import Snapshot
-from longctx.sources.subtitles import cue_segments, tidy
+from longctx.sources.video.subtitles import cue_segments, tidy
 
 ENGINES = ("av", "decord")
 #: Seconds between what decord says about a frame's time and the file itself that are its rounding.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from longctx.corpus import Box
 from longctx.errors import MissingPackageError, require
-from longctx.sources.text_boxes import Line, blocks_in_order, union
+from longctx.sources.ocr.boxes import Line, blocks_in_order, union
 from longctx.sources.worker import TABLE
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from longctx.sources.video_probe import PULSE, opened, packets, stamp, unordered
+from longctx.sources.video.probe import PULSE, opened, packets, stamp, unordered
 
 if TYPE_CHECKING:
     import av
@@ -109,7 +109,7 @@ def as_jpeg(answers: Iterator[Answer], width: int, height: int) -> Iterator[Answ
     import numpy as np
     from PIL import Image
 
-    from longctx.sources.pictures import jpeg
+    from longctx.sources.pictures.pixels import jpeg
 
     for answer in answers:
         if isinstance(answer, tuple):
