@@ -13,15 +13,15 @@ import longctx as lc
 DEMO = next((Path(__file__).parent / "demo" / "project").rglob("*.mp4"))
 
 
-def main(file: str = str(DEMO), question: str = "What is replaced every spring, as the slide at 12 seconds shows?") -> None:
+def main(file: str = str(DEMO), question: str = "What does the slide at 12 seconds say?") -> None:
     corpus = lc.read(file)
     for row in corpus.manifest:
         print(row.path, row.status, row.reason)
     with lc.load(lc.plan(corpus)) as session:
-        answer = session.ask(question, max_tokens=48)
+        answer = session.ask(question, max_tokens=64)
         print(answer)
         for citation in answer.citations:
-            print(f"  {citation.where}: {citation.quote!r}")
+            print(f"  {citation.where}: {' / '.join(citation.quote.splitlines())}")
         for part in session.summarize(max_tokens=32, show=False).parts:
             print(f"{part.moment.start:6.1f} s  {part.outcome.text}")
 

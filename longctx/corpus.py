@@ -249,7 +249,7 @@ class Source:
     Args:
         path: the name shown and cited: relative to the folder that was read; bytes that are not UTF-8 are surrogate-escaped.
         file: the absolute path on this machine, by which the source can be opened again.
-        kind: ``"code"``, ``"text"``, ``"markdown"``, ``"notebook"``, ``"pdf"``, ``"image"``, ``"video"``.
+        kind: ``"code"``, ``"text"``, ``"markdown"``, ``"notebook"``, ``"pdf"``, ``"image"``, ``"video"``, ``"subtitles"``.
         size: bytes of the file.
         sha256: of the file's bytes.
         segments: in reading order. Of a video they hold its subtitles by time until frames are chosen (see ``footage``).
@@ -273,7 +273,7 @@ class Row:
 
     Args:
         path: as in :class:`Source`; a path that was met but not read has its row too.
-        kind: as in :class:`Source`, or ``"binary"``, ``"link"``, ``"folder"``, ``"other"``.
+        kind: as in :class:`Source`, or ``"audio"``, ``"binary"``, ``"link"``, ``"folder"``, ``"other"``.
         status: read, truncated (reason says how much), skipped (reason says why), failed (reason says the error), redacted.
         reason: empty for a plain ``read``.
         size: bytes; 0 where it is not known.

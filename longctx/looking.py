@@ -6,7 +6,7 @@ text, which is the matter of ``sources.promises``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -63,7 +63,8 @@ class Seen:
         samplings: what was chosen of each video.
         estimated: tokens that pictures may come to which are still to be read as text, by path.
         notes: what the user should know of each answer.
-        remarks: what the user should know of the plan.
+        remarks: what the plan says of it, where nothing was given up.
+        warnings: what the user should know of the plan.
     """
 
     corpus: Corpus
@@ -71,6 +72,7 @@ class Seen:
     estimated: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def seen(
@@ -81,6 +83,7 @@ def seen(
     wishes: Wishes,
     lost: Mapping[str, Collection[float]],
     asked: Mapping[str, Any],
+    told: str = "",
 ) -> Seen:
     """What a model is shown of a corpus.
 
@@ -92,9 +95,10 @@ def seen(
         wishes: of the user.
         lost: frames that cannot be decoded, by path.
         asked: what the planner is asked, by the names of its arguments.
+        told: what of the corpus was read as text already, in words.
     """
     if vision is None:
-        return _as_text(corpus, wishes)
+        return _as_text(corpus, wishes, told)
     videos = reels(corpus)
     if not videos:
         return Seen(corpus)
@@ -105,9 +109,26 @@ def seen(
     chosen: dict[str, Any] = {"fps": wishes.fps, "frames": wishes.frames, "pixels": wishes.pixels}
     samplings = planner.sample(videos, room=room.tokens, sight=sight, **chosen)
     shown = {sampling.path: Shown(sampling.frames, sampling.width, sampling.height) for sampling in samplings}
-    remarks = planner.words(videos, samplings, sight=sight, rope=geometry.rope, room=room, **chosen)
-    notes = tuple(f"{path}: {len(places)} frames cannot be decoded and were left out" for path, places in lost.items())
-    return Seen(stream.sampled(corpus, shown, group=vision.frames, lost=lost), samplings, notes=notes, remarks=remarks)
+    said = planner.words(videos, samplings, sight=sight, rope=geometry.rope, room=room, **chosen)
+    made = stream.sampled(corpus, shown, group=vision.frames, lost=lost)
+    notes = tuple(_left_out(path, len(places)) for path, places in lost.items())
+    pinched = planner.pinched(videos, samplings, sight=sight, room=room, **chosen)
+    remarks, warnings = ((), (*said, *notes)) if pinched else (said, notes)
+    return Seen(made, _as_shown(made, samplings), notes=notes, remarks=remarks, warnings=warnings)
+
+
+def _as_shown(corpus: Corpus, samplings: Iterable[Sampling]) -> tuple[Sampling, ...]:
+    """What was chosen, with as many frames as are really shown: some may be lost."""
+    visuals = {source.path: [v for segment in source.segments for v in segment.visuals] for source in corpus.sources}
+    shown = {path: sum(len(visual.places) for visual in found) for path, found in visuals.items()}
+    return tuple(
+        replace(chosen, frames=shown[chosen.path], fps=chosen.fps * shown[chosen.path] / max(1, chosen.frames))
+        for chosen in samplings
+    )
+
+
+def _left_out(path: str, number: int) -> str:
+    return f"{path}: {'1 frame' if number == 1 else f'{number:,} frames'} cannot be decoded, left out"
 
 
 def read_as_text(corpus: Corpus, wishes: Wishes, job: Job[Any] | None = None) -> tuple[Corpus, promises.Told]:
@@ -121,12 +142,12 @@ def read_as_text(corpus: Corpus, wishes: Wishes, job: Job[Any] | None = None) ->
     return promises.fulfil(corpus, job=job, cache_folder=models.cache_folder(), frames=frames, only_kept=job is None)
 
 
-def _as_text(corpus: Corpus, wishes: Wishes) -> Seen:
+def _as_text(corpus: Corpus, wishes: Wishes, before: str) -> Seen:
     """What was read as text before; what is still to be read is estimated."""
     read, told = read_as_text(corpus, wishes)
     waiting = [source for source in read.sources if source.footage or any(segment.visuals for segment in source.segments)]
-    estimated = {source.path: promises.estimate(source) for source in waiting}
-    words = told.words()
+    estimated = {s.path: promises.estimate(s, wishes.seconds(s.footage) if s.footage else None) for s in waiting}
+    words = before or told.words()
     notes = (f"{words}, since this model cannot see",) if words else ()
     remarks = ("pictures and video are still to be read as text (OCR), since this model cannot see",) if estimated else ()
     return Seen(read, estimated=estimated, notes=notes, remarks=remarks)

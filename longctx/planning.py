@@ -46,6 +46,7 @@ class Request:
         wishes: about what is to be seen.
         store: whether the prefix is kept on disk.
         lost: times of frames that turned out not to be decodable, by path.
+        told: what of the corpus was read as text already, in words.
     """
 
     corpus: Corpus
@@ -55,6 +56,7 @@ class Request:
     wishes: Wishes
     store: bool
     lost: Mapping[str, Collection[float]] = field(default_factory=dict)
+    told: str = ""
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,7 @@ def plan(
     Raises:
         UsageError: a value is out of range.
         ModelError: the model cannot be found or read.
+        EmptyCorpusError: the model cannot see, and it is known that there is no text in what there is to look at.
 
     Example:
         ``lc.plan(lc.read("src"), model="Qwen/Qwen3.5-4B", memory="16GB")``
@@ -240,14 +243,11 @@ def fulfilled(plan: Plan, job: Job[Any], *, settled: bool = False) -> Plan:
         EmptyCorpusError: nothing could be read in any of them, and there is nothing else.
         Stopped: the user stopped; what was read is kept for the next time.
     """
-    read, _ = looking.read_as_text(plan.request.corpus, plan.request.wishes, job)
-    if not read.sources:
-        raise EmptyCorpusError(
-            f"{plan.model} cannot see, and no text was found in what there is to look at",
-            hint="take a model that sees, such as Qwen/Qwen3.5-4B",
-        )
+    read, told = looking.read_as_text(plan.request.corpus, plan.request.wishes, job)
+    _require_text(plan.files, read)
     figures = {**plan.request.figures, **_settled(plan)} if settled else plan.request.figures
-    return _made(replace(plan.request, figures=figures), job)
+    # What was read goes on from here, kept or not: a disk may be full or read-only.
+    return _made(replace(plan.request, corpus=read, told=told.words(), figures=figures), job)
 
 
 def without_frames(plan: Plan, path: str, places: Collection[float], job: Job[Any]) -> Plan:
@@ -274,7 +274,9 @@ def _made(request: Request, job: Job[Any] | None) -> Plan:
     geometry = Geometry.from_config(files.config, name=files.name)
     vision = looking.vision_of(files, tokenizer, request.wishes)
     asked = {"overhead_tokens": _overhead(files, tokenizer), "device": request.device, **request.figures}
-    seen = looking.seen(request.corpus, geometry, tokenizer, vision, request.wishes, request.lost, asked)
+    seen = looking.seen(request.corpus, geometry, tokenizer, vision, request.wishes, request.lost, asked, request.told)
+    if request.corpus.sources:
+        _require_text(files, seen.corpus)
     stream = build(seen.corpus, tokenizer, prompts.Frame(), job, vision)
     tokens = {
         **stream.tokens_per_source,
@@ -290,7 +292,7 @@ def _made(request: Request, job: Job[Any] | None) -> Plan:
         counts_basis=f"exact, {files.name}",
         **asked,
     )
-    figures = replace(figures, warnings=(*seen.remarks, *figures.warnings))
+    figures = replace(figures, notes=seen.remarks, warnings=(*seen.warnings, *figures.warnings))
     return Plan(
         request=request,
         corpus=seen.corpus.with_tokens(tokens),
@@ -301,6 +303,15 @@ def _made(request: Request, job: Job[Any] | None) -> Plan:
         pending=bool(seen.estimated),
         notes=seen.notes,
     )
+
+
+def _require_text(files: ModelFiles, corpus: Corpus) -> None:
+    """Refuse a corpus of which nothing is left for a model that cannot see."""
+    if not corpus.sources:
+        raise EmptyCorpusError(
+            f"{files.name} cannot see, and no text was found in what there is to look at",
+            hint="take a model that sees, such as Qwen/Qwen3.5-4B",
+        )
 
 
 def default_model(device: Device, agree: Agree | None = None, job: Job[Any] | None = None) -> ModelFiles:

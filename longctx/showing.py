@@ -151,7 +151,8 @@ class SummaryLive(JobLive):
             parts.append(part_state(part, self._corpus, side=room))
         progress = self.state()
         usage = asdict(self.summary.usage) if self.finished else {}
-        title = f"{len(self._corpus.sources)} sources"
+        sources = self._corpus.sources
+        title = sources[0].path if len(sources) == 1 else f"{len(sources):,} sources"
         return SummaryState(title, self.summary.whole, parts, progress.state, usage, (), progress, progress.error)
 
 

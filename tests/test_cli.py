@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from longctx import cli
+from tests.pictures import page_of_words
+from tests.videos import make_video
 
 ROOT = Path(__file__).parent.parent
 CITATION = {"path", "first_line", "last_line", "page", "box", "start", "end", "quote", "verified"}
@@ -128,6 +130,14 @@ def test_summarize_keeps_the_contract(project: Path, tiny_models: Callable[[str]
         (["ask", "{project}", "-q", " ", "--model", "{tiny}"], 2, "empty"),
         (["ask", "{project}", "-q", "Why?", "--temperature", "-1", "--model", "{tiny}"], 2, "temperature"),
         (["ask", "{project}", "-q", "Why?", "--memory", "1MB", "--model", "{tiny}"], 1, "needs"),
+        (["plan", "{project}", "--fps", "-1", "--model", "{tiny}"], 2, "fps=-1"),
+        (["plan", "{project}", "--fps", "fast", "--model", "{tiny}"], 2, "fast"),
+        (["plan", "{project}", "--frames", "-1", "--model", "{tiny}"], 2, "frames=-1"),
+        (["plan", "{project}", "--frames", "1.5", "--model", "{tiny}"], 2, "1.5"),
+        (["plan", "{project}", "--fps", "1", "--frames", "2", "--model", "{tiny}"], 2, "give one of them"),
+        (["plan", "{project}", "--pixels", "0", "--model", "{tiny}"], 2, "pixels=0"),
+        (["plan", "{project}", "--picture-pixels", "0", "--model", "{tiny}"], 2, "picture_pixels=0"),
+        (["read", "{project}", "--engine", "vlc"], 2, "vlc"),
     ],
 )
 def test_bad_input_is_one_clear_error(
@@ -150,6 +160,68 @@ def test_bad_input_is_one_clear_error(
     captured = capsys.readouterr()
     assert words in captured.err
     assert "Traceback" not in captured.err
+
+
+# -- pictures and video ----------------------------------------------------------------------------------------------
+@pytest.fixture
+def seen(project: Path) -> Path:
+    """The project with a video and a PDF."""
+    make_video(project / "clip.mp4", [i / 4 for i in range(80)], subtitles=[(12.0, 14.0, "Five attempts.")])
+    (project / "page.pdf").write_bytes(page_of_words("The tide gauge"))
+    return project
+
+
+@pytest.mark.parametrize("engine", ["av", "decord"])
+def test_read_tells_what_is_in_a_video(engine: str, seen: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if engine == "decord":
+        pytest.importorskip("decord")
+    assert cli.main(["read", str(seen), "--engine", engine, "--json"]) == 0
+    rows = {row["path"]: row for row in json.loads(capsys.readouterr().out)["files"]}
+    assert (rows["clip.mp4"]["kind"], rows["clip.mp4"]["status"]) == ("video", "read")
+    assert rows["clip.mp4"]["reason"] == "20 s, 128x96, 80 frames, subtitles"
+    assert rows["clip.mp4"]["tokens"] > 100
+
+
+def test_plan_shows_frames_and_pages_as_they_are_wished_for(
+    seen: Path, tiny_models: Callable[[str], Path], cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def planned(*wishes: str) -> dict[str, Any]:
+        assert cli.main(["plan", str(seen), "--model", str(tiny_models("qwen3_5")), "--json", *wishes]) == 0
+        return {row["path"]: row for row in json.loads(capsys.readouterr().out)["sources"]}
+
+    usual, few, none = planned(), planned("--frames", "6"), planned("--frames", "0")
+    assert (usual["clip.mp4"]["frames"], few["clip.mp4"]["frames"], none["clip.mp4"]["frames"]) == (40, 6, 0)
+    assert planned("--fps", "0.5")["clip.mp4"]["frames"] == 10
+    assert planned("--pixels", "4096")["clip.mp4"]["frame_size"] == [64, 64]
+    assert planned("--pages-as-pictures")["page.pdf"]["tokens"] > usual["page.pdf"]["tokens"] + 50
+
+
+def test_ask_cites_the_moment_of_a_video_and_both_engines_show_the_same_frames(
+    seen: Path, tiny_models: Callable[[str], Path], cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("decord")
+    command = ["ask", str(seen), "--model", str(tiny_models("qwen3_5")), "-q", "What is said at 13 seconds?", "--fps", "1"]
+    command += ["--max-tokens", "6", "--temperature", "0", "--dtype", "float32", "--pages-as-pictures"]
+    command += ["--picture-pixels", "4096", "--json"]
+    said = []
+    for engine in ("av", "decord"):
+        assert cli.main([*command, "--engine", engine]) == 0
+        (answer,) = json.loads(capsys.readouterr().out)["answers"]
+        said.append(answer)
+        assert any(c["path"] == "clip.mp4" and c["start"] <= 13 < c["end"] for c in answer["citations"])
+        assert all(set(citation) >= CITATION for citation in answer["citations"])
+    assert said[0]["usage"]["prompt_tokens"] == said[1]["usage"]["prompt_tokens"]
+    assert said[1]["usage"]["reused_from"] == "none" or said[1]["usage"]["reused_tokens"] < 500
+
+
+def test_summarize_of_a_video_has_entries_by_time(
+    seen: Path, tiny_models: Callable[[str], Path], cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["summarize", str(seen / "clip.mp4"), "--model", str(tiny_models("qwen3_5")), "--max-tokens", "4", "--json"]
+    assert cli.main(command) == 0
+    parts = json.loads(capsys.readouterr().out)["parts"]
+    assert len(parts) == 2
+    assert all(set(part) == {"title", "start", "end", "text", "citations"} for part in parts)
 
 
 def test_an_interrupt_ends_with_130(project: Path, tiny_models: Callable[[str], Path], tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from longctx.citations.quotes import Segments
 from longctx.corpus import Moment
@@ -43,9 +43,17 @@ def _seconds(pattern: re.Pattern[str], match: re.Match[str]) -> float:
     return 3600.0 * int(first or 0) + 60.0 * int(second or 0) + float(third)
 
 
-def held(time: float, segments: Segments, allowed: Collection[int]) -> Iterator[int]:
-    """The segments of recordings that hold a time; of two that meet there, the one that begins then."""
-    for number in allowed:
-        origin = segments[number].origin
-        if isinstance(origin, Moment) and (origin.start <= time < origin.end or origin.start == time):
-            yield number
+def held(time: float, segments: Segments, allowed: Collection[int]) -> list[int]:
+    """The segments of recordings that hold a time; of two that meet there, the one that begins then.
+
+    A time that is less than a second past the end of a recording means its end: people say 12 seconds where it has 11.96.
+    """
+    moments = {number: origin for number in allowed if isinstance(origin := segments[number].origin, Moment)}
+    found = [number for number, m in moments.items() if m.start <= time < m.end or m.start == time]
+    paths = {moments[number].path for number in found}
+    ends: dict[str, float] = {}
+    for segment in segments.values():
+        if isinstance(segment.origin, Moment):
+            ends[segment.origin.path] = max(segment.origin.end, ends.get(segment.origin.path, 0.0))
+    past = [n for n, m in moments.items() if m.path not in paths and m.end == ends[m.path] and m.end <= time < m.end + 1]
+    return [*found, *past]

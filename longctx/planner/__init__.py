@@ -3,7 +3,7 @@
 from longctx.planner.budget import plan
 from longctx.planner.devices import Device, detect, parse_memory
 from longctx.planner.figures import Figures
-from longctx.planner.footage import Reel, Sampling, largest_patch, sample, words
+from longctx.planner.footage import Reel, Sampling, largest_patch, pinched, sample, words
 from longctx.planner.geometry import Geometry
 from longctx.planner.limits import Room, default_bits, room
 from longctx.planner.memory import Memory, kv_cache
@@ -12,5 +12,5 @@ from longctx.planner.yarn import parameters as rope_parameters
 
 __all__ = [
     "Device", "Figures", "Geometry", "Memory", "Reel", "Room", "Sampling", "Sight", "default_bits", "detect", "kv_cache",
-    "largest_patch", "parse_memory", "plan", "room", "rope_parameters", "sample", "words",
+    "largest_patch", "parse_memory", "pinched", "plan", "room", "rope_parameters", "sample", "words",
 ]  # fmt: skip

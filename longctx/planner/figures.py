@@ -77,6 +77,7 @@ class Figures:
         left_out: sources that cannot all be read.
         warnings: what the user should know; where ``fits`` is false, the alternatives.
         counts_basis: how tokens were counted.
+        notes: what was chosen, where nothing had to be given up for it.
     """
 
     model: str
@@ -101,6 +102,7 @@ class Figures:
     left_out: tuple[LeftOut, ...] = ()
     warnings: tuple[str, ...] = ()
     counts_basis: str = "exact"
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The figures as the JSON contract of ``longctx plan`` has them: bytes are integers."""
@@ -124,5 +126,6 @@ class Figures:
             "sources": [share.to_json() for share in self.sources],
             "left_out": [asdict(entry) for entry in self.left_out],
             "warnings": list(self.warnings),
+            "notes": list(self.notes),
             "counts_basis": self.counts_basis,
         }

@@ -258,7 +258,7 @@ def words(
     asked = fps is not None or frames is not None
     wanted = sample(reels, room=_ENDLESS, sight=sight, fps=fps, frames=frames, pixels=pixels)
     limit = "the memory" if room.limit == "memory" else f"the window of {room.window:,}"
-    over = sum(got.tokens for got in samplings) > room.tokens
+    over = _overfull(samplings, room)
     notes = [
         f"{reel.path} ({_lasting(reel.duration)}): {_shown(got)}{_why(got != most, asked, over, limit)}"
         for reel, got, most in zip(reels, samplings, wanted, strict=True)
@@ -272,6 +272,35 @@ def words(
 
 
 _ENDLESS = 10**15
+
+
+def pinched(
+    reels: Sequence[Reel],
+    samplings: Sequence[Sampling],
+    *,
+    sight: Sight,
+    room: Room,
+    fps: float | None = None,
+    frames: int | None = None,
+    pixels: int | None = None,
+) -> bool:
+    """Whether less is looked at than was wanted, or more than there is room for.
+
+    Args:
+        reels: the videos.
+        samplings: what :func:`sample` chose.
+        sight: of the model, as for :func:`sample`.
+        room: that there was.
+        fps: as it was given to :func:`sample`.
+        frames: likewise.
+        pixels: likewise.
+    """
+    wanted = sample(reels, room=_ENDLESS, sight=sight, fps=fps, frames=frames, pixels=pixels)
+    return tuple(samplings) != wanted or _overfull(samplings, room)
+
+
+def _overfull(samplings: Sequence[Sampling], room: Room) -> bool:
+    return sum(got.tokens for got in samplings) > room.tokens
 
 
 def _shown(got: Sampling) -> str:

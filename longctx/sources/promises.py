@@ -99,7 +99,7 @@ def fulfil(
     folder, check = cache_folder / "ocr", job.check if job else _go_on
     work = _Work(Recogniser(folder, check), Changes(folder, check), job, only_kept, frames or {})
     work.total = sum(work.promised(source) for source in corpus.sources)
-    if not work.total:
+    if not any(source.footage or any(segment.visuals for segment in source.segments) for source in corpus.sources):
         return corpus, Told()
     work.report()
     found = {source.path: work.source(source) for source in corpus.sources}
@@ -109,15 +109,16 @@ def fulfil(
     return Corpus(sources, rows), Told(**counts, seconds=time.monotonic() - began)
 
 
-def estimate(source: Source) -> int:
+def estimate(source: Source, seconds: Sequence[float] | None = None) -> int:
     """Tokens that a source's promises may come to as text, generously; 0 where there are none.
 
     Args:
         source: as it was read.
+        seconds: at which a video is read, as for :func:`fulfil`.
     """
     if source.footage is not None:
         cues = sum(len(cue.text) // 3 + 20 for cue in source.footage.cues)
-        return FRAME_TOKENS * len(_chosen(source.footage, None)) + cues
+        return FRAME_TOKENS * len(_chosen(source.footage, seconds)) + cues
     return sum(_tokens(segment, visual) for segment in source.segments for visual in segment.visuals)
 
 

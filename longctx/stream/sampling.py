@@ -89,7 +89,7 @@ def segments(source: Source, footage: Footage, shown: Shown, group: int, lost: C
     """
     # A neighbour of a lost frame most likely is lost with it; to try each of them would take a plan for every one.
     times = [time for time in choose(footage.times, shown.frames) if time not in lost]
-    groups = [times[i : i + group] for i in range(0, len(times), group)]
+    groups = [tuple(times[i : i + group]) for i in range(0, len(times), group)]
     starts = [0.0, *_starts(groups)]
     ends = [*starts[1:], footage.duration]
     for number, (start, end) in enumerate(zip(starts, ends, strict=True), start=1):

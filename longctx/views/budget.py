@@ -3,9 +3,8 @@
 Reads the JSON form of a plan and nothing else: ``model``, ``fits``, ``window``, ``native_window``, ``yarn_factor`` (None or 1
 for none), ``prompt_tokens``, ``memory`` (bytes of each component, ``total``, ``available``, ``basis``), ``disk``, ``chunk``,
 ``sources`` (each ``path`` and ``tokens``; of videos ``frames``, ``fps`` and ``frame_size`` too, and ``estimated`` where the
-tokens are), ``left_out`` (paths, or objects with ``path``, ``tokens``, ``reason``) and
-``warnings``; ``mode``, ``counts_basis``, ``bits``, ``dtype`` and ``device`` where they are given. A key that is missing is not
-shown.
+tokens are), ``left_out`` (paths, or objects with ``path``, ``tokens``, ``reason``), ``warnings`` and ``notes``; ``mode``,
+``counts_basis``, ``bits``, ``dtype`` and ``device`` where they are given. A key that is missing is not shown.
 """
 
 from __future__ import annotations
@@ -175,9 +174,10 @@ def text(plan: Plan, *, width: int = 100) -> str:
     ]
     lines += _entry("disk", f"{units.size(plan['disk'])} for the prefix", width) if plan.get("disk") else []
     lines += _sources_table(plan, width)
-    for name, entries in (("left out", _left_out(plan)), ("warning", [oneline(w) for w in plan.get("warnings") or ()])):
-        for number, entry in enumerate(entries):
-            lines += _entry(name if number == 0 or name == "warning" else "", entry, width)
+    for number, entry in enumerate(_left_out(plan)):
+        lines += _entry("" if number else "left out", entry, width)
+    for name in ("note", "warning"):
+        lines += [line for words in plan.get(f"{name}s") or () for line in _entry(name, oneline(words), width)]
     return "\n".join(cut(line, width) for line in lines)
 
 
@@ -236,6 +236,7 @@ def html(plan: Plan) -> str:
     body = [
         heading(f"Plan for {oneline(str(plan.get('model', '')))}", "done" if fits else "failed", word),
         *(note(f"⚠ {escape(warning)}", css="warn") for warning in plan.get("warnings") or ()),
+        *(note(escape(words)) for words in plan.get("notes") or ()),
         f'<dl class="facts">{rows}</dl>',
         _memory_html(plan),
         _sources_html(plan),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from longctx.views import units
 from longctx.views.cells import cut, cut_path, table
@@ -17,7 +17,7 @@ Read = Mapping[str, Any] | Rows
 
 #: In the order in which they are told.
 STATUSES = ("read", "truncated", "redacted", "skipped", "failed")
-_COLOURS = {"read": "good", "truncated": "warn", "redacted": "warn", "skipped": "soft", "failed": "bad"}
+_COLOURS = {"truncated": "warn", "redacted": "warn", "skipped": "soft", "failed": "bad"}
 MOST_LARGEST = 8
 MOST_REMARKS = 20
 MANY_ALIKE = 6
@@ -65,11 +65,21 @@ def _largest(rows: Rows) -> list[Mapping[str, Any]]:
     return sorted(used, key=_weight, reverse=True)[:MOST_LARGEST]
 
 
-def _remarks(rows: Rows) -> list[Mapping[str, Any]]:
-    """Rows that are not a plain ``read``: what failed first, then what is not whole, then what was skipped."""
+class _Aside(NamedTuple):
+    """Some rows under a heading of their own; ``hidden`` counts those past the cap."""
+
+    heading: str
+    rows: Rows
+    hidden: int
+
+
+def _asides(rows: Rows) -> list[_Aside]:
+    """What was not read whole, then what there is to say of what was; either only where there is any."""
     order = {"failed": 0, "truncated": 1, "redacted": 2}
-    odd = [row for row in rows if row.get("status") != "read" or row.get("reason")]
-    return sorted(_grouped(odd), key=lambda row: order.get(str(row.get("status")), 3))
+    lacking = sorted((row for row in rows if row.get("status") != "read"), key=lambda row: order.get(str(row.get("status")), 3))
+    noted = [row for row in rows if row.get("status") == "read" and row.get("reason")]
+    kept = [(name, _grouped(some)) for name, some in (("Not read whole", lacking), ("Remarks", noted))]
+    return [_Aside(name, some[:MOST_REMARKS], len(some) - MOST_REMARKS) for name, some in kept if some]
 
 
 def _grouped(rows: Rows) -> list[Mapping[str, Any]]:
@@ -98,32 +108,28 @@ def _more(hidden: int) -> str:
 def text(read: Read, *, width: int = 100) -> str:
     """What was read, in lines of at most ``width`` columns."""
     rows = _rows(read)
-    odd = _remarks(rows)
     largest = [[cut_path(oneline(str(row["path"])), max(12, width - 36)), *_amount(row)] for row in _largest(rows)]
-    remarks = [_remark_cells(row, width) for row in odd[:MOST_REMARKS]]
     lines = [f"{_title(rows)} · {_totals(rows, _basis(read))}", *table(largest, right=[1, 2], indent="  ")]
-    lines += ["not read plainly", *table(remarks, indent="  ")] if remarks else []
-    lines += [f"  {_more(len(odd) - MOST_REMARKS)}"] if len(odd) > MOST_REMARKS else []
+    for aside in _asides(rows):
+        lines += [aside.heading.lower(), *table([_remark_cells(row, width) for row in aside.rows], indent="  ")]
+        lines += [f"  {_more(aside.hidden)}"] if aside.hidden > 0 else []
     return "\n".join(cut(line, width) for line in lines)
 
 
 def _remark_cells(row: Mapping[str, Any], width: int) -> list[str]:
     path = cut_path(oneline(str(row["path"])), max(12, width // 2))
-    return [str(row["status"]), path, oneline(str(row.get("reason") or ""))]
+    status = [] if row["status"] == "read" else [str(row["status"])]
+    return [*status, path, oneline(str(row.get("reason") or ""))]
 
 
 # -- html --------------------------------------------------------------------------------------------------------------
 def html(read: Read) -> str:
     """What was read, as HTML that stands alone."""
     rows = _rows(read)
-    odd = _remarks(rows)
     largest = "".join(_largest_row(row) for row in _largest(rows))
-    remarks = "".join(_remark_row(row) for row in odd[:MOST_REMARKS])
-    hidden = _more(len(odd) - MOST_REMARKS)
     body = [heading(_title(rows), ""), f'<p class="soft">{escape(_totals(rows, _basis(read)))}</p>']
     body += [f'<h4>Largest</h4><table class="grid"><tbody>{largest}</tbody></table>'] if largest else []
-    body += [f'<h4>Not read plainly</h4><table class="grid"><tbody>{remarks}</tbody></table>'] if remarks else []
-    body += [f'<p class="soft">{hidden}</p>'] if hidden else []
+    body += [_aside_html(aside) for aside in _asides(rows)]
     return frame("".join(body), kind="manifest", label=f"What was read: {_title(rows)}")
 
 
@@ -134,8 +140,14 @@ def _largest_row(row: Mapping[str, Any]) -> str:
     return f'<tr>{path}{kind}<td class="num fit">{size}</td><td class="num fit">{tokens}</td></tr>'
 
 
+def _aside_html(aside: _Aside) -> str:
+    remarks = "".join(_remark_row(row) for row in aside.rows)
+    hidden = f'<p class="soft">{_more(aside.hidden)}</p>' if aside.hidden > 0 else ""
+    return f'<h4>{aside.heading}</h4><table class="grid"><tbody>{remarks}</tbody></table>{hidden}'
+
+
 def _remark_row(row: Mapping[str, Any]) -> str:
     status = str(row["status"])
-    word = f'<td class="fit {_COLOURS.get(status, "soft")}">{escape(status)}</td>'
+    word = "" if status == "read" else f'<td class="fit {_COLOURS.get(status, "soft")}">{escape(status)}</td>'
     path = f'<th scope="row">{path_html(str(row["path"]))}</th>'
     return f'<tr>{word}{path}<td class="soft">{escape(str(row.get("reason") or ""))}</td></tr>'

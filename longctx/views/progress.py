@@ -69,8 +69,14 @@ class ProgressState:
 
     @property
     def components(self) -> tuple[str, ...]:
-        """Every component that is planned or measured, those of the plan first."""
-        return tuple(dict.fromkeys([*self.planned, *self.measured]))
+        """Every component of which some is planned or held, those of the plan first."""
+        names = dict.fromkeys([*self.planned, *self.measured])
+        return tuple(name for name in names if self.planned.get(name) or self.measured.get(name))
+
+    @property
+    def top(self) -> int:
+        """The measured peak; 0 where it is below what is held now: mapped weights are held, but not measured."""
+        return self.peak if self.peak >= sum(self.measured.values()) else 0
 
 
 def component_name(name: str) -> str:
@@ -143,7 +149,7 @@ def _final_words(state: ProgressState) -> list[str]:
 
 
 def _final_memory(state: ProgressState) -> list[str]:
-    return _memory_words(state) + ([f"peak {units.size(state.peak)}"] if state.peak else [])
+    return _memory_words(state) + ([f"peak {units.size(state.top)}"] if state.top else [])
 
 
 def _against(state: ProgressState, name: str) -> str:
@@ -215,7 +221,7 @@ def _ended(state: ProgressState) -> str:
 def _memory_line(state: ProgressState) -> str:
     held, planned = sum(state.measured.values()), sum(state.planned.values())
     words = [f"Memory {units.size_of(held, planned)} planned" if planned else f"Memory {units.size(held)}"]
-    words += [f"peak {units.size(state.peak)}"] if state.peak else []
+    words += [f"peak {units.size(state.top)}"] if state.top else []
     return " · ".join(words + ([f"{units.size(state.available)} available"] if state.available else []))
 
 

@@ -207,3 +207,13 @@ def test_no_chunk_ends_inside_of_a_picture_and_prompts_that_begin_alike_are_cut_
         if spans:
             shorter = ends(spans[-1][0], 32, spans[:-1])
             assert found[: len(shorter) - 1] == shorter[:-1]
+
+
+def test_in_four_bits_a_clip_is_read_in_chunks_as_in_one_forward(tiny_models: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = tiny_models("qwen3_5")
+    engine, prompt = backend(folder, tmp_path, bits=4), Prompt(folder, Noise())
+    engine.prefill(prompt.ids, job(), marks=(prompt.head,), visuals=prompt.sight)
+    kinds = {type(module).__name__ for module in engine._model.modules()}
+    assert "Linear4bit" in kinds
+    assert not any("4bit" in type(module).__name__ for module in engine._model.model.visual.modules()), "the tower stays whole"
+    assert (engine.logits - prompt.reference(engine)).abs().max() < 10 * TOLERANCE

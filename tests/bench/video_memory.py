@@ -113,17 +113,28 @@ def _peak() -> Iterator[list[int]]:
 
 
 def _anonymous() -> int:
+    """Bytes that only this process and its children hold; a child that has yet to begin its own program shares its parent's."""
     import psutil
 
-    own = psutil.Process()
-    total = 0
-    for process in (own, *own.children(recursive=True)):
-        try:
-            status = Path(f"/proc/{process.pid}/status").read_text()
-        except OSError:
-            continue  # it has just ended
-        total += sum(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon:"))
-    return total
+    own = Path("/proc/self")
+    children = [Path(f"/proc/{child.pid}") for child in psutil.Process().children(recursive=True)]
+    command = (own / "cmdline").read_bytes()
+    return sum(_held(process) for process in (own, *children) if process is own or _command(process) not in (command, b""))
+
+
+def _command(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""  # it has just ended
+
+
+def _held(process: Path) -> int:
+    try:
+        status = (process / "status").read_text()
+    except OSError:
+        return 0
+    return sum(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon:"))
 
 
 def _video(folder: Path, frames: int) -> Path:

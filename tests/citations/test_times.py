@@ -38,7 +38,13 @@ SEGMENTS = {
 
 
 def test_a_time_lies_in_one_stretch_of_a_recording() -> None:
-    assert [list(held(time, SEGMENTS, SEGMENTS)) for time in (0, 9.9, 10, 15, 21)] == [[2], [2], [3], [4], []]
+    assert [list(held(time, SEGMENTS, SEGMENTS)) for time in (0, 9.9, 10, 15, 20, 21)] == [[2], [2], [3], [4], [4], []]
+
+
+def test_a_time_just_past_the_end_means_the_end_and_one_in_a_gap_means_nothing() -> None:
+    gap = {**SEGMENTS, 5: Segment("fourth", Moment("a.mp4", 22, 25.96)), 6: Segment("other", Moment("b.mp4", 0, 90))}
+    assert [sorted(held(time, gap, gap)) for time in (20.5, 26, 26.9, 27)] == [[6], [5, 6], [5, 6], [6]]
+    assert held(26, gap, {1, 2, 3, 4}) == []
 
 
 def test_the_time_that_was_asked_about_is_cited_where_the_answer_does_not() -> None:

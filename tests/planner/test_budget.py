@@ -217,7 +217,7 @@ def test_the_json_contract_is_kept():
     for figures in (planned(), planned(tokens=90_000), planned(qwen("35B-A3B"), device=GPU)):
         read = json.loads(json.dumps(figures.to_json()))
         wanted = {"model", "fits", "window", "native_window", "yarn_factor", "prompt_tokens", "memory", "disk", "chunk"}
-        assert wanted | {"sources", "left_out", "warnings"} <= set(read)
+        assert wanted | {"sources", "left_out", "warnings", "notes"} <= set(read)
         assert {"weights", "kv_cache", "state", "activations", "total", "available", "basis"} <= set(read["memory"])
         assert all(isinstance(read[key], int) for key in ("window", "native_window", "prompt_tokens", "disk", "chunk"))
         assert all(set(row) == {"path", "tokens", "share"} for row in read["sources"])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longctx.errors import UsageError
-from longctx.planner import Geometry, Reel, Room, Sight, footage, largest_patch, sample, words
+from longctx.planner import Geometry, Reel, Room, Sight, footage, largest_patch, pinched, sample, words
 
 QWEN = Geometry.from_config(json.loads((Path(__file__).parent / "configs/Qwen3.5-4B/config.json").read_text()))
 SIGHT = Sight()
@@ -254,6 +254,21 @@ def test_what_was_asked_is_called_asked():
     assert "5,400 frames at 352x192, 1.5 a second, as asked, of the size that the window of 262,144 allows" in note
     (note,) = said([LECTURE], frames=40_000)
     assert "as asked, which is more than the window of 262,144 allows; 40,000 frames at 448x256 would need" in note
+
+
+@pytest.mark.parametrize(
+    ("reel", "wishes", "less"),
+    [
+        (CLIP, {}, False),
+        (CLIP, {"fps": 1}, False),
+        (LECTURE, {}, True),
+        (LECTURE, {"fps": 1.5}, True),
+        (LECTURE, {"fps": 4}, True),
+    ],
+)
+def test_only_what_was_given_up_or_is_too_much_is_to_be_warned_of(reel, wishes, less):
+    samplings = sample([reel], room=ROOM.tokens, sight=SIGHT, **wishes)
+    assert pinched([reel], samplings, sight=SIGHT, room=ROOM, **wishes) is less
 
 
 def test_a_video_without_any_room_says_so():

@@ -31,7 +31,7 @@ def texts(width: int) -> dict[str, str]:
     plan = {
         "model": LONG, "window": 9, "memory": {"weights": 5, "total": 5, "basis": LONG},
         "sources": [{"path": LONG, "tokens": 5, "frames": 10**9, "fps": 0.123, "frame_size": [10**6, 10**6]}],
-        "left_out": [LONG], "warnings": [LONG],
+        "left_out": [LONG], "warnings": [LONG], "notes": [LONG],
     }  # fmt: skip
     row = {"path": LONG, "kind": "code", "status": "failed", "reason": LONG, "bytes": 5, "tokens": 5}
     return {
@@ -150,6 +150,17 @@ def test_the_final_states_say_what_happened() -> None:
     assert progress.text(ProgressState("load", "stopped", error="load: stopped")) == "■ load  stopped"
 
 
+def test_a_finished_job_shows_no_component_of_nothing_and_no_peak_below_what_is_held() -> None:
+    planned, held = (
+        {"weights": 269 * 10**6, "vision": 0, "activations": 14 * 10**6},
+        {"weights": 269 * 10**6, "vision": 0, "other": 0},
+    )
+    done = ProgressState("load", "done", PREFILL, 18.2, planned, held, 46 * 10**6)
+    assert done.components == ("weights", "activations")
+    assert "vision" not in progress.html(done)
+    assert "peak" not in progress.text(done) + progress.html(done)
+
+
 # -- plan --------------------------------------------------------------------------------------------------------------
 def plan(**changes: object) -> dict[str, object]:
     sources = [{"path": f"f{number}.py", "tokens": 100 * number} for number in range(43)]
@@ -197,6 +208,13 @@ def test_a_plan_that_does_not_fit_says_what_is_needed() -> None:
     assert "warning   take less" in text
     assert 'class="limit"' in budget.html(plan(fits=False, memory=memory))
     assert 'class="limit"' not in budget.html(plan())
+
+
+def test_what_a_plan_notes_is_no_warning() -> None:
+    noted = plan(notes=["a.mp4: 60 frames"])
+    assert budget.text(noted).endswith("\nnote      a.mp4: 60 frames")
+    assert "a.mp4: 60 frames" in budget.html(noted)
+    assert "⚠" not in budget.html(noted)
 
 
 def test_a_plan_says_how_the_model_runs_and_reads() -> None:
@@ -252,9 +270,17 @@ def test_a_manifest_counts_by_status_and_lists_what_is_not_plain() -> None:
     rows = [row("a.py"), row("b.py", "failed", "no pages"), row("c", "skipped", "binary", None), row("d", "read", "as latin-1")]
     text = manifest.text({"files": rows, "totals": {"counts": "exact"}})
     assert text.startswith("2 read, 1 skipped, 1 failed · 2.0 kB · 20 tokens (exact)\n")
-    remarks = text.split("not read plainly\n")[1].split("\n")
-    assert [line.split()[:2] for line in remarks] == [["failed", "b.py"], ["skipped", "c"], ["read", "d"]]
+    lacking, noted = text.split("not read whole\n")[1].split("\nremarks\n")
+    assert [line.split() for line in lacking.split("\n")] == [["failed", "b.py", "no", "pages"], ["skipped", "c", "binary"]]
+    assert noted.split() == ["d", "as", "latin-1"]
     assert manifest.text(rows) == text.replace(" (exact)", "")
+
+
+def test_a_remark_on_what_was_read_whole_does_not_stand_under_what_was_not() -> None:
+    rows = [row("tour.mp4", "read", "30 s")]
+    for shown in (manifest.text(rows), manifest.html(rows)):
+        assert "not read whole" not in shown.lower()
+        assert "remarks" in shown.lower()
 
 
 def test_many_paths_of_one_fate_are_one_row_that_counts_them() -> None:

@@ -34,7 +34,7 @@ def stretches(frames: Sequence[tuple[float, Sequence[str]]], end: float) -> list
     """Frames with their lines, neighbours of the same text drawn together.
 
     Args:
-        frames: time and lines, ascending.
+        frames: time and lines, ascending; may be none.
         end: of the video, seconds.
 
     >>> stretches([(0.0, ["Hello"]), (1.0, ["Hello"]), (2.0, ["World"])], 3.0)
@@ -44,8 +44,8 @@ def stretches(frames: Sequence[tuple[float, Sequence[str]]], end: float) -> list
     for time, lines in frames:
         if not found or not _same(found[-1].lines, lines):
             found.append(Stretch(time, end, tuple(lines)))
-    ends = [*(stretch.start for stretch in found[1:]), end]
-    return [replace(stretch, end=stop) for stretch, stop in zip(found, ends, strict=True)]
+    ends = [*(stretch.start for stretch in found[1:]), end]  # one too many where no frame was read
+    return [replace(stretch, end=stop) for stretch, stop in zip(found, ends, strict=False)]
 
 
 def segments(path: str, shown: Sequence[Stretch], cues: Sequence[Cue], end: float) -> list[Segment]:

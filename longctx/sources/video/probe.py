@@ -108,7 +108,9 @@ def opened(file: str, until: int | None) -> InputContainer:
     import av
 
     name = file if until is None else f"subfile,,start,0,end,{until},,:{file}"
-    container: InputContainer = av.open(name, options=OPTIONS, metadata_errors="replace")
+    # Without it a title that is no UTF-8 is an error; from 19 on PyAV reads it so by itself and no longer knows the argument.
+    lenient = {"metadata_errors": "surrogateescape"} if int(av.__version__.partition(".")[0]) < 19 else {}
+    container: InputContainer = av.open(name, options=OPTIONS, **lenient)
     return container
 
 

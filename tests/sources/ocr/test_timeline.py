@@ -59,6 +59,7 @@ def test_a_stretch_without_text_and_subtitles_is_left_out_and_none_is_lost_witho
     assert told([Stretch(0.0, 5.0), Stretch(5.0, 9.0, ("Slide",))], [], 9.0) == [(5.0, 9.0, "On screen: Slide\n")]
     assert told([], [Cue(2.0, 3.0, "Spoken.")], 9.0) == [(2.0, 9.0, "Subtitles: Spoken.\n")]
     assert told([], [], 9.0) == []
+    assert stretches([], 9.0) == []
 
 
 def test_what_is_said_before_the_first_frame_is_kept():

@@ -159,6 +159,12 @@ def test_a_name_that_is_no_utf_8(tmp_path, rows):
     assert len(_indices(footage, footage.times)) == 5
 
 
+def test_a_title_that_is_no_utf_8(tmp_path, rows):
+    file = make_video(tmp_path / "a.mkv", STEADY[:5])
+    file.write_bytes(file.read_bytes().replace(b"Lavf", b"L\xe9\xfff"))
+    assert rows(read(tmp_path))["a.mkv"].status == "read"
+
+
 # -- cut off ---------------------------------------------------------------------------------------------------------
 def test_an_mp4_without_its_end_cannot_be_read(tmp_path, outcome):
     file = make_video(tmp_path / "a.mp4", STEADY)

@@ -1,0 +1,24 @@
+"""The memory bench of CI: streaming holds, and the same measure fails where every frame is decoded first."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the anonymous peak is read from /proc")
+@pytest.mark.parametrize(("variant", "holds"), [("streaming", True), ("whole", False)])
+def test_ten_times_as_many_frames_take_no_more_memory_and_the_measure_would_notice(variant: str, holds: bool) -> None:
+    command = [sys.executable, "-m", "tests.bench", "video_memory", "600", "60", variant]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=500, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    result = json.loads(done.stdout)
+    assert result["frames"] == [600, 60]
+    assert (result["holds"], done.returncode) == (holds, 0 if holds else 1), result
+    assert holds or result["ratio"] > 2, "the measure hardly notices frames that are held"
