@@ -36,7 +36,8 @@ CSS = """
 .lcx .place:has(:target){outline:2px solid var(--lcx-accent);outline-offset:3px;border-radius:6px}
 .lcx pre.src{margin:0;padding:8px 0;max-height:24em;overflow:auto;border:1px solid var(--lcx-line);border-radius:6px;
 background:var(--lcx-panel);color:var(--lcx-fg);line-height:1.55;white-space:pre}
-.lcx pre.src.prose{white-space:pre-wrap;font-family:inherit;font-size:13px;padding:8px 12px}
+.lcx pre.src.prose{white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;font-family:inherit;
+font-size:13px;padding:8px 12px}
 .lcx pre.src .ln{display:block;min-width:max-content;padding:0 12px 0 0}
 .lcx pre.src.prose .ln{min-width:0;padding:0}
 .lcx pre.src .no{display:inline-block;width:4.5em;padding:0 1.2em 0 0;text-align:right;color:var(--lcx-soft);user-select:none}

@@ -154,6 +154,8 @@ def _final_memory(state: ProgressState) -> list[str]:
 
 def _against(state: ProgressState, name: str) -> str:
     now, planned = state.measured.get(name, 0), state.planned.get(name)
+    if not state.measured and planned is not None:
+        return units.size(planned)
     return units.size(now) if planned is None else units.size_of(now, planned)
 
 
@@ -220,7 +222,8 @@ def _ended(state: ProgressState) -> str:
 
 def _memory_line(state: ProgressState) -> str:
     held, planned = sum(state.measured.values()), sum(state.planned.values())
-    words = [f"Memory {units.size_of(held, planned)} planned" if planned else f"Memory {units.size(held)}"]
+    figure = units.size_of(held, planned) if held and planned else units.size(held or planned)
+    words = [f"Memory {figure}{' planned' if planned else ''}"]
     words += [f"peak {units.size(state.top)}"] if state.top else []
     return " · ".join(words + ([f"{units.size(state.available)} available"] if state.available else []))
 

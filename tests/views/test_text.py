@@ -161,6 +161,12 @@ def test_a_finished_job_shows_no_component_of_nothing_and_no_peak_below_what_is_
     assert "peak" not in progress.text(done) + progress.html(done)
 
 
+def test_memory_that_was_never_measured_is_not_told_as_nothing() -> None:
+    restored = progress.html(ProgressState("load", "done", PREFILL, 0.4, {"weights": 269 * 10**6}))
+    assert "Memory 269 MB planned" in restored
+    assert "0 of" not in restored
+
+
 # -- plan --------------------------------------------------------------------------------------------------------------
 def plan(**changes: object) -> dict[str, object]:
     sources = [{"path": f"f{number}.py", "tokens": 100 * number} for number in range(43)]
