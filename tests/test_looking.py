@@ -247,3 +247,13 @@ def test_what_is_shown_to_a_model_that_sees_is_what_the_file_shows(
     for frame in frames:
         nearer = np.abs(frame.pixels - first).mean() < np.abs(frame.pixels - second).mean()
         assert nearer == (frame.place < CHANGE), frame.place
+
+
+def test_a_cache_that_cannot_be_written_loses_no_picture(folder: Path, blind: Path, cache: Path) -> None:
+    cache.mkdir(parents=True)
+    (cache / "ocr").write_text("a file stands where the folder would be")
+    with scripted([], "Nothing.")(lc.plan(lc.read(folder), model=blind, store=False)) as session:
+        assert not session.plan.pending
+        assert said_on(session.plan, WORDS[0])
+        assert said_on(session.plan, "Keep out")
+        assert any("OCR" in note for note in session.plan.notes)

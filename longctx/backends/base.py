@@ -110,8 +110,8 @@ class Visuals(Protocol):
     def keys(self) -> Sequence[int]:
         """A negative number for each that stands for what is seen there."""
 
-    def positions(self, length: int) -> NDArray[np.int64]:
-        """The positions of so many tokens of the prompt, [axes, length]."""
+    def positions(self, start: int, stop: int) -> NDArray[np.int64]:
+        """The positions of the prompt's tokens from ``start`` to ``stop``, [axes, tokens]; neither lies inside of a look."""
 
     def inputs(self, first: int, stop: int, check: Callable[[], None]) -> Mapping[str, NDArray[Any]]:
         """What the model's forward takes besides ids and positions for those numbered ``first`` to ``stop - 1``.

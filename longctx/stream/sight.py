@@ -7,8 +7,10 @@ Knows looks and where their pixels come from; no model. Satisfies what an engine
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from longctx.corpus import Frame, Visual
@@ -49,9 +51,24 @@ class Sight:
         seen = repr((look.visual.medium.identity, look.places, look.size, look.kind, self._vision.name))
         return -1 - int.from_bytes(hashlib.sha256(seen.encode()).digest()[:8], "little") // 2
 
-    def positions(self, length: int) -> NDArray[np.int64]:
-        """The positions of so many tokens, [axes, length]."""
-        return self._vision.positions(length, self.placed)
+    def positions(self, start: int, stop: int) -> NDArray[np.int64]:
+        """The positions of the tokens from ``start`` to ``stop``, [axes, tokens]; neither lies inside of a look."""
+        first, last = (bisect_left(self.spans, (place, place)) for place in (start, stop))
+        inside = [(index - start, look) for index, look in self.placed[first:last]]
+        before = start - (self._saved[first - 1] if first else 0)
+        return before + self._vision.positions(stop - start, inside)
+
+    @cached_property
+    def _saved(self) -> list[int]:
+        """By how many positions each look and all before it take less than they have tokens."""
+        advances: dict[tuple[object, int], int] = {}
+        saved = []
+        for _, look in self.placed:
+            kind = (look.grid, look.count)
+            if kind not in advances:
+                advances[kind] = max(self._vision.positions(look.count + 1, [(0, look)])[:, -1].tolist())
+            saved.append(look.count - advances[kind])
+        return list(accumulate(saved))
 
     def inputs(self, first: int, stop: int, check: Callable[[], None]) -> Mapping[str, NDArray[Any]]:
         """What the model's forward takes besides ids and positions for some looks. Asked for in order, a video is read once.

@@ -31,6 +31,7 @@ CSS = """
 .lcx .answer-text>*+*,.lcx .answer-text blockquote>*+*{margin:8px 0 0}
 .lcx .answer-text ul,.lcx .answer-text ol{padding:0 0 0 24px}
 .lcx .answer-text li{margin:2px 0}
+.lcx .answer-text p,.lcx .answer-text li{white-space:pre-line}
 .lcx .answer-text h4{margin:14px 0 0;font-size:14.5px}
 .lcx .answer-text blockquote{margin-left:0;padding:0 0 0 12px;border-left:3px solid var(--lcx-line);color:var(--lcx-soft)}
 .lcx .answer-text code{padding:1px 5px;border-radius:4px;background:var(--lcx-panel);color:inherit;font-size:12.5px}

@@ -309,3 +309,13 @@ def test_a_video_of_uneven_times_gives_frames_that_exist() -> None:
     assert choose(times, 100) == tuple(times)
     assert choose([2.5], 3) == (2.5,)
     assert choose([], 3) == ()
+
+
+def test_positions_made_step_by_step_are_those_of_the_whole(tokenizer: Tokenizer, vision: QwenVision) -> None:
+    stream = build(corpus(Noise()), tokenizer, Framing(), vision=vision)
+    made = Sight(stream.looks, vision, ["a.mp4"] * 3 + ["p.png"])
+    whole = vision.positions(len(stream) + 1, stream.looks)
+    inside = {place for start, stop in made.spans for place in range(start + 1, stop)}
+    cuts = [place for place in range(0, len(stream) + 2, 7) if place not in inside] + [len(stream) + 1]
+    pieces = [made.positions(start, stop) for start, stop in pairwise(cuts)]
+    assert np.array_equal(np.concatenate(pieces, axis=1), whole)

@@ -42,17 +42,13 @@ class Reading:
         self._ids = ids
         self._visuals = visuals
         self._spans = visuals.spans if visuals is not None else ()
-        # One more than there are tokens: where the next one will stand.
-        self._positions = (
-            visuals.positions(len(ids) + 1) if visuals is not None and self._spans else np.arange(len(ids) + 1)[np.newaxis]
-        )
         self.ends = ends(len(ids), chunk, self._spans)
         self.keys = _keyed(ids, visuals)
 
     @property
     def next(self) -> int:
         """The position of the token that follows."""
-        return int(self._positions[:, -1].max())
+        return int(np.max(self._positions(len(self._ids), len(self._ids) + 1)))
 
     def stops(self, start: int, marks: Sequence[int]) -> list[int]:
         """Where the steps from ``start`` on end: at chunks' ends, so that a restored state goes on alike, and at marks."""
@@ -65,7 +61,13 @@ class Reading:
         first = bisect_left(self._spans, (start, start))
         last = bisect_left(self._spans, (stop, stop))
         inputs = self._visuals.inputs(first, last, check) if self._visuals is not None and first < last else {}
-        return Step(self._ids[start:stop], self._positions[:, start:stop], inputs)
+        return Step(self._ids[start:stop], self._positions(start, stop), inputs)
+
+    def _positions(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Made step by step: of a long prompt all of them would take three times as much as its tokens."""
+        if self._visuals is not None and self._spans:
+            return self._visuals.positions(start, stop)
+        return np.arange(start, stop)[np.newaxis]
 
     def __enter__(self) -> Reading:
         return self

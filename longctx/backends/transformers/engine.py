@@ -52,11 +52,11 @@ class TransformersBackend:
 
     def prefill(self, ids: Sequence[int], job: Job[Any], *, marks: Sequence[int] = (), visuals: Visuals | None = None) -> Reuse:
         """Bring the state to exactly ``ids``; see :class:`~longctx.backends.base.Backend`."""
-        state, reading = self._ready, Reading(list(ids), visuals, self.spec.chunk)
+        state, reading = self._ready, Reading(ids if isinstance(ids, list) else list(ids), visuals, self.spec.chunk)
         state.reserve(len(ids))
         head = min(marks, default=0)
         head_ends = chunks.upto(reading.ends, head)
-        with self.meter, torch.inference_mode(), reading, self.stored.holding(reading.keys[:head], head_ends):
+        with self.meter, torch.inference_mode(), reading, self.stored.holding(reading.keys, head_ends):
             reuse = self._reuse(state, reading.keys, head_ends)
             for stop in reading.stops(state.length, marks):
                 job.check()

@@ -41,17 +41,17 @@ class StoredPrefix:
         return notes
 
     @contextmanager
-    def holding(self, head: list[int], ends: Sequence[int]) -> Iterator[None]:
+    def holding(self, ids: list[int], ends: Sequence[int]) -> Iterator[None]:
         """Keep the blocks of a head from being pruned while they are read and written.
 
         Args:
-            head: its ids; for what is looked at, what is seen.
-            ends: of its chunks, the last one its length.
+            ids: of the prompt that it begins; for what is looked at, what is seen.
+            ends: of the head's chunks, the last one its length.
         """
-        if self.store is None or not head:
+        if self.store is None or not ends[-1]:
             yield
             return
-        with self.store.using(self._chain(head, ends)):
+        with self.store.using(self._chain(ids[: ends[-1]], ends)):
             yield
 
     def _chain(self, ids: list[int], ends: Sequence[int]) -> list[str]:

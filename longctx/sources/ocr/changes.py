@@ -60,7 +60,7 @@ class Changes:
         small: dict[float, NDArray[np.float32]] = {}
         waiting = list(missing)
         for frame in footage.medium.frames(places, *SIZE, self.check) if places else ():
-            small[frame.place] = frame.pixels.astype("float32").mean(axis=2)
+            small[frame.place] = frame.pixels.mean(axis=2, dtype="float32")
             while waiting and frame.place >= waiting[0][1]:
                 found[waiting[0]] = self._keep(footage, waiting[0], _first_like_the_later(small, waiting[0]))
                 waiting.pop(0)

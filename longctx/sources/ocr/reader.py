@@ -91,7 +91,7 @@ def alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     import numpy as np
 
     blocks = np.abs(one - other).reshape(_GRID[0], _BLOCK, _GRID[1], _BLOCK).mean(axis=(1, 3))
-    return bool(blocks.max() < _DIFFERENCE)
+    return bool(np.max(blocks) < _DIFFERENCE)
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------

@@ -12,10 +12,9 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from longctx.sources.video.probe import PULSE, opened, packets, stamp, unordered
+from longctx.sources.video.probe import PULSE, exact, opened, packets, stamp, unordered
 
 if TYPE_CHECKING:
     import av
@@ -228,7 +227,7 @@ class Decoder:
         """Go to a keyframe; a place from which it is not found in reading on is too late, or there is no such place."""
         import av
 
-        second = round(1 / Fraction(self._stream.time_base or 1))
+        second = round(1 / exact(self._stream.time_base or 1))
         for back in (*_BACK, None):
             try:
                 if back is None:

@@ -80,7 +80,7 @@ def _probed(container: InputContainer) -> Iterator[Answer]:
     if found.first is None or not found.pts or stream.time_base is None:
         yield {"error": _nothing(found, stream)}
         return
-    tick = Fraction(stream.time_base)
+    tick = exact(stream.time_base)
     first, last = min(found.pts), max(found.pts)
     zero = first - round(_sound_before(container, first * tick) / tick)
     shown = sorted(set(found.pts))
@@ -112,6 +112,11 @@ def opened(file: str, until: int | None) -> InputContainer:
     lenient = {"metadata_errors": "surrogateescape"} if int(av.__version__.partition(".")[0]) < 19 else {}
     container: InputContainer = av.open(name, options=OPTIONS, **lenient)
     return container
+
+
+def exact(base: Any) -> Fraction:
+    """A time base, which is a number of PyAV's own from 19 on."""
+    return Fraction(base.numerator, base.denominator)
 
 
 def decoder_name() -> str:
@@ -223,7 +228,7 @@ def _step(shown: list[int]) -> int:
 def _sound_before(container: InputContainer, first: Fraction) -> Fraction:
     """Seconds by which sound begins before the picture."""
     starts = [
-        stream.start_time * Fraction(stream.time_base)
+        stream.start_time * exact(stream.time_base)
         for stream in container.streams.audio
         if stream.start_time is not None and stream.time_base is not None
     ]
