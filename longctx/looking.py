@@ -19,6 +19,8 @@ from longctx.planner import Geometry, Reel, Sampling, Sight
 from longctx.sources import promises
 from longctx.stream import MOST_PIXELS, QwenVision, Shown, Tokenizer, VisionFormat, choose
 
+UNSEEN = "no frame of it is shown"
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -110,11 +112,21 @@ def seen(
     samplings = planner.sample(videos, room=room.tokens, sight=sight, **chosen)
     shown = {sampling.path: Shown(sampling.frames, sampling.width, sampling.height) for sampling in samplings}
     said = planner.words(videos, samplings, sight=sight, rope=geometry.rope, room=room, **chosen)
-    made = stream.sampled(corpus, shown, group=vision.frames, lost=lost)
+    made = _told(stream.sampled(corpus, shown, group=vision.frames, lost=lost))
     notes = tuple(_left_out(path, len(places)) for path, places in lost.items())
     pinched = planner.pinched(videos, samplings, sight=sight, room=room, **chosen)
     remarks, warnings = ((), (*said, *notes)) if pinched else (said, notes)
     return Seen(made, _as_shown(made, samplings), notes=notes, remarks=remarks, warnings=warnings)
+
+
+def _told(corpus: Corpus) -> Corpus:
+    """The corpus with a word in the row of each video of which no frame is shown."""
+    blank = {s.path for s in corpus.sources if s.footage is not None and not any(segment.visuals for segment in s.segments)}
+    rows = (
+        replace(row, reason="; ".join(filter(None, (row.reason, UNSEEN)))) if row.path in blank else row
+        for row in corpus.manifest
+    )
+    return Corpus(corpus.sources, tuple(rows))
 
 
 def _as_shown(corpus: Corpus, samplings: Iterable[Sampling]) -> tuple[Sampling, ...]:

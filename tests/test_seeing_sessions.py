@@ -252,6 +252,7 @@ def test_no_frames_leave_the_subtitles_with_their_times(wish: dict[str, int], fo
 def test_a_video_alone_without_frames_and_subtitles_is_no_crash(tmp_path: Path, tiny: Path) -> None:
     plan = planned(make_video(tmp_path / "a.mp4", TIMES[:10]), tiny, frames=0)
     assert "no frame of it is looked at" in plan.text
+    assert plan.corpus.manifest[0].reason.endswith("; no frame of it is shown")
     with lc.load(plan, show=False) as session:
         answer = session.ask("What?", **SAYING)
         assert answer.text is not None
