@@ -181,6 +181,7 @@ def plan(
     memory: int | str | None = None,
     window: int | None = None,
     max_window: int | None = None,
+    reserve: int | None = None,
     chunk: int | None = None,
     device: str | None = None,
     store: bool = True,
@@ -201,6 +202,7 @@ def plan(
         memory: bytes to stay within, or ``"16GB"``; None takes what is free.
         window: tokens to plan for; None takes the smallest step that fits the corpus and a conversation.
         max_window: the model's real maximum, where the table of known families is wrong.
+        reserve: tokens kept for conversation and answer; None takes an eighth of the native window, 1,024 to 8,192.
         chunk: tokens of one prefill step.
         device: ``"cuda"``, ``"mps"`` or ``"cpu"``; None detects.
         store: whether to keep the prefix on disk, so that it is read once.
@@ -226,7 +228,15 @@ def plan(
     here = _device(device)
     limit = planner.parse_memory(memory) if memory is not None else None
     files = models.find(model) if model is not None else default_model(here, agree, job)
-    asked = {"bits": bits, "dtype": dtype, "memory": limit, "window": window, "max_window": max_window, "chunk": chunk}
+    asked = {
+        "bits": bits,
+        "dtype": dtype,
+        "memory": limit,
+        "window": window,
+        "max_window": max_window,
+        "reserve": reserve,
+        "chunk": chunk,
+    }
     return _made(Request(corpus, files, _reusing(here, files, bits), asked, wishes, store), job)
 
 
@@ -273,7 +283,7 @@ def _made(request: Request, job: Job[Any] | None) -> Plan:
     tokenizer = _tokenizer(files.folder)
     geometry = Geometry.from_config(files.config, name=files.name)
     vision = looking.vision_of(files, tokenizer, request.wishes)
-    asked = {"overhead_tokens": _overhead(files, tokenizer), "device": request.device, **request.figures}
+    asked = {"overhead_tokens": _overhead(files, tokenizer, geometry), "device": request.device, **request.figures}
     seen = looking.seen(request.corpus, geometry, tokenizer, vision, request.wishes, request.lost, asked, request.told)
     if request.corpus.sources:
         _require_text(files, seen.corpus)
@@ -381,8 +391,8 @@ def _reusing(device: Device, files: ModelFiles, bits: int | None) -> Device:
     return replace(device, memory_available=min(available, device.memory_total))
 
 
-def _overhead(files: ModelFiles, tokenizer: Tokenizer) -> int:
-    """Tokens of a prompt besides the corpus: template, system text, room for a question."""
+def _overhead(files: ModelFiles, tokenizer: Tokenizer, geometry: Geometry) -> int:
+    """Tokens of a prompt besides the corpus: template, system text, room for a question, which is small in a small window."""
     pieces = prompts.render(files.template, files.special, [prompts.Turn("")])
     encode = {True: tokenizer.encode_template, False: tokenizer.encode_data}
-    return sum(len(encode[piece.control](piece.text)) for piece in pieces) + QUESTION_TOKENS
+    return sum(len(encode[piece.control](piece.text)) for piece in pieces) + min(QUESTION_TOKENS, geometry.native_window // 16)

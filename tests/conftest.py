@@ -44,6 +44,14 @@ def embedded_model() -> Path:
 
 
 @pytest.fixture(scope="session")
+def reference_model() -> Path:
+    """The trained model that ships with longctx: it recalls, counts positions and cites; see its card."""
+    from longctx.models import REFERENCE_FOLDER
+
+    return REFERENCE_FOLDER
+
+
+@pytest.fixture(scope="session")
 def old_ipykernel() -> Path:
     """A folder with ipykernel 6.31, fetched into the user's cache on the first run. It must come first on a kernel's path."""
     import platformdirs

@@ -2,11 +2,12 @@
 
 from longctx.models.embedded import EMBEDDED_GENERATION, EMBEDDED_NAME, embedded_folder, fetch_embedded
 from longctx.models.files import ModelFiles
-from longctx.models.find import cache_folder, cached_family_member, find, hub_answers, with_weights
+from longctx.models.find import REFERENCE_FOLDER, cache_folder, cached_family_member, find, hub_answers, with_weights
 
 __all__ = [
     "EMBEDDED_GENERATION",
     "EMBEDDED_NAME",
+    "REFERENCE_FOLDER",
     "ModelFiles",
     "cache_folder",
     "cached_family_member",

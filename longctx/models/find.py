@@ -15,6 +15,9 @@ SMALL_FILES = ("*.json", "*.jinja", "tokenizer.model", "*.txt")
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+\Z")
 HUB_TIMEOUT = 5.0
+#: The name of the model that ships with longctx: a trained Qwen3.5 of a million parameters, to check a machine with.
+REFERENCE_NAME = "reference"
+REFERENCE_FOLDER = Path(__file__).parents[1] / "data" / "reference_model"
 
 
 def cache_folder() -> Path:
@@ -28,7 +31,8 @@ def find(name: str | os.PathLike[str]) -> ModelFiles:
     """The files of a model by local folder or hub id; weights are not downloaded yet.
 
     Args:
-        name: ``"~/models/Qwen3.5-4B"`` or ``"Qwen/Qwen3.5-4B"``.
+        name: ``"~/models/Qwen3.5-4B"`` or ``"Qwen/Qwen3.5-4B"``; ``"reference"`` is the one that ships with longctx, unless
+            there is a folder of this name.
 
     Raises:
         UsageError: the name is empty.
@@ -41,10 +45,12 @@ def find(name: str | os.PathLike[str]) -> ModelFiles:
     folder = Path(text).expanduser()
     if folder.is_dir():
         return ModelFiles.read(folder.resolve(), name=text)
+    if text == REFERENCE_NAME:
+        return ModelFiles.read(REFERENCE_FOLDER, name=text)
     if folder.exists() or not HUB_ID.match(text):
         raise ModelNotFoundError(
             f"no model at {text!r}: it is neither a folder nor a hub id",
-            hint="give a folder with config.json and *.safetensors, or a hub id such as Qwen/Qwen3.5-4B",
+            hint="give a folder with config.json and *.safetensors, a hub id such as Qwen/Qwen3.5-4B, or 'reference'",
         )
     return _from_cache(text) or _from_hub(text)
 
