@@ -2,17 +2,19 @@
 
 from longctx.models.embedded import EMBEDDED_GENERATION, EMBEDDED_NAME, embedded_folder, fetch_embedded
 from longctx.models.files import ModelFiles
-from longctx.models.find import cache_folder, cached_family_member, find, hub_answers, with_weights
+from longctx.models.find import cache_folder, cached, cached_family_member, find, foreseen, hub_answers, with_weights
 
 __all__ = [
     "EMBEDDED_GENERATION",
     "EMBEDDED_NAME",
     "ModelFiles",
     "cache_folder",
+    "cached",
     "cached_family_member",
     "embedded_folder",
     "fetch_embedded",
     "find",
+    "foreseen",
     "hub_answers",
     "with_weights",
 ]
