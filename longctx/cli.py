@@ -45,7 +45,7 @@ def read(options: argparse.Namespace) -> int:
 
 
 def plan(options: argparse.Namespace) -> int:
-    """``longctx plan``: what fits, and what it takes, before anything is loaded."""
+    """``longctx plan``: what fits, and what it takes, before anything is loaded; without PATH, what a full window takes."""
     made = _plan(options)
     _print(options, made.to_json(), lambda: made.text)
     return DONE if made.fits else FAILED
@@ -119,9 +119,12 @@ def _read(options: argparse.Namespace) -> Any:
 def _plan(options: argparse.Namespace) -> Any:
     from longctx import planning
 
-    names = "model bits dtype memory window chunk device store fps frames pixels picture_pixels"
+    names = "model bits dtype memory window max_window chunk device store fps frames pixels picture_pixels"
     given = {key: getattr(options, key) for key in names.split()}
-    return planning.plan(_read(options), agree=_agree(options), **given)
+    if not options.paths and (options.include or options.exclude or options.pages_as_pictures or options.engine):
+        raise UsageError("--include, --exclude, --pages-as-pictures and --engine say what is read, and there is no PATH")
+    corpus = _read(options) if options.paths else None
+    return planning.plan(corpus, agree=_agree(options), **given)
 
 
 def _session(options: argparse.Namespace) -> Any:
@@ -131,7 +134,20 @@ def _session(options: argparse.Namespace) -> Any:
     made = _plan(options)
     if not options.json:
         print(made.text, file=sys.stderr)
+    _require_agreement(made, options)
     return session.load(made)
+
+
+def _require_agreement(made: Any, options: argparse.Namespace) -> None:
+    """A model that was not named is fetched only where somebody agrees."""
+    from longctx.choosing import AUTO
+
+    if options.model != AUTO or not made.files.remote or not made.fits:
+        return
+    agree = _agree(options)
+    if agree is None or not agree(f"Fetch {made.model}?"):
+        hint = f"--yes agrees to fetching it, and so does its name: --model {made.model}"
+        raise UsageError(f"{made.model} is not on this machine", hint=hint)
 
 
 def _sampling(options: argparse.Namespace) -> dict[str, Any]:
@@ -186,9 +202,9 @@ def _command(commands: Any, name: str, run: Callable[..., int], summary: str) ->
     return parser
 
 
-def _add_paths(parser: argparse.ArgumentParser) -> None:
+def _add_paths(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
     parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="a folder, or a file of code, text, PDF, notebook, picture or video"
+        "paths", nargs=nargs, metavar="PATH", help="a folder, or a file of code, text, PDF, notebook, picture or video"
     )
     parser.add_argument("--include", action="append", default=[], metavar="GLOB", help="read only what matches (repeatable)")
     parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="leave out what matches (repeatable)")
@@ -204,15 +220,16 @@ def _add_read(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _add_plan(parser: argparse.ArgumentParser) -> None:
-    _add_paths(parser)
-    parser.add_argument("--model", help="a hub id or a folder; without it the best that can be had")
+def _add_plan(parser: argparse.ArgumentParser, nargs: str = "*") -> None:
+    _add_paths(parser, nargs)
+    parser.add_argument("--model", help="a hub id or a folder; auto: the best Qwen3.5; without it the best that can be had")
     parser.add_argument("--bits", type=int, choices=(4, 8, 16), help="bits per weight (default 4; 16 below 1B parameters)")
     parser.add_argument("--dtype", choices=("bfloat16", "float16", "float32"), help="of what is not quantised")
     parser.add_argument("--memory", help="stay within this much, such as 16GB")
-    parser.add_argument("--window", type=int, help="tokens to plan for")
+    parser.add_argument("--window", type=int, help="tokens to plan for; without PATH by default the largest that fits")
+    parser.add_argument("--max-window", type=int, help="the model's real maximum, where the planner's table is wrong")
     parser.add_argument("--chunk", type=int, help="tokens of one prefill step")
-    parser.add_argument("--device", choices=("cuda", "mps", "cpu"))
+    parser.add_argument("--device", choices=("cuda", "mps", "cpu"), help="with --memory also one that is not in this machine")
     parser.add_argument("--fps", type=float, help="frames of a second of video (default 2, or what the window has room for)")
     parser.add_argument("--frames", type=int, help="frames of each video, in the stead of --fps; 0 leaves the subtitles only")
     parser.add_argument("--pixels", type=int, help="of each frame, width x height (default about 448 x 256)")
@@ -223,18 +240,18 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_ask(parser: argparse.ArgumentParser) -> None:
-    _add_plan(parser)
+    _add_plan(parser, nargs="+")
     parser.add_argument("-q", "--question", action="append", required=True, help="what to ask (repeatable)")
     _add_sampling(parser)
 
 
 def _add_summarize(parser: argparse.ArgumentParser) -> None:
-    _add_plan(parser)
+    _add_plan(parser, nargs="+")
     parser.add_argument("--max-tokens", type=int, help="most tokens of one part (default 256)")
 
 
 def _add_chat(parser: argparse.ArgumentParser) -> None:
-    _add_plan(parser)
+    _add_plan(parser, nargs="+")
     _add_sampling(parser)
 
 

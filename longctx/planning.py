@@ -1,37 +1,33 @@
-"""What fits which model on this machine: corpus, model files and the planner's figures, joined before a weight is loaded."""
+"""What fits which model: corpus, model files and the planner's figures, joined before a weight is loaded.
+
+A plan is made of what is at hand. Without a corpus, config.json suffices and the figures are those of a full window. With one,
+a model that is not on this machine is planned by what is known of its family, and again by its own files before it is loaded.
+"""
 
 from __future__ import annotations
 
 import os
-import weakref
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from longctx import engines, looking, models, planner, prompts, sources
+from longctx import choosing, counting, looking, models, planner, prompts, sources
 from longctx.backends.base import LoadSpec
+from longctx.choosing import AUTO, Agree, embedded_model
 from longctx.corpus import Corpus
-from longctx.errors import DoesNotFitError, EmptyCorpusError, UsageError
+from longctx.errors import DoesNotFitError, EmptyCorpusError, ModelNotFoundError, UsageError
 from longctx.jobs import Job
 from longctx.looking import Wishes
 from longctx.models import ModelFiles
-from longctx.planner import Device, Figures, Geometry
+from longctx.planner import Device, Figures, Geometry, launch
 from longctx.stream import Tokenizer, TokenStream, VisionFormat, build
 from longctx.views import budget
 
-#: Tried from the largest down where no model is named. Only those whose 4-bit weights stock bitsandbytes really makes.
-FAMILY = ("Qwen/Qwen3.5-9B", "Qwen/Qwen3.5-4B", "Qwen/Qwen3.5-2B", "Qwen/Qwen3.5-0.8B")
-SMALLEST = FAMILY[-1]
-SMALLEST_BYTES = 1_750_000_000
-SMALLEST_NEEDS = 8_000_000_000
-#: Tokens kept free for the text of a question when a prompt's length is planned.
-QUESTION_TOKENS = 128
-#: Those that some plan still holds. One takes tens of megabytes, and a notebook keeps the plans of every run of a cell.
-_tokenizers: weakref.WeakValueDictionary[tuple[object, ...], Tokenizer] = weakref.WeakValueDictionary()
+__all__ = ["Agree", "Plan", "Reading", "Request", "embedded_model", "fulfilled", "loadable", "plan", "without_frames"]
 
-Agree = Callable[[str], bool]
+#: More memory than any corpus takes.
+ENDLESS = 10**15
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class Request:
     """What a plan was asked for, so that it can be made again when more is known.
 
     Args:
-        corpus: as it was read: no frame is chosen, no picture is read as text.
+        corpus: as it was read: no frame is chosen, no picture is read as text; None where there is none.
         files: of the model.
         device: where it will run.
         figures: what the planner is asked, by the names of its arguments.
@@ -47,9 +43,10 @@ class Request:
         store: whether the prefix is kept on disk.
         lost: times of frames that turned out not to be decodable, by path.
         told: what of the corpus was read as text already, in words.
+        remarks: what the plan says of the model: why it was chosen, where it is.
     """
 
-    corpus: Corpus
+    corpus: Corpus | None
     files: ModelFiles
     device: Device
     figures: Mapping[str, Any]
@@ -57,6 +54,28 @@ class Request:
     store: bool
     lost: Mapping[str, Collection[float]] = field(default_factory=dict)
     told: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A corpus as one model reads it.
+
+    Args:
+        corpus: what is read, with token counts in its manifest; frames of videos are chosen.
+        tokenizer: of the model.
+        stream: the corpus as tokens that lead back to their origins.
+        vision: how the model is shown pictures; None for one that cannot see.
+        pending: whether pictures are still to be read as text, for a model that cannot see; figures are estimates then.
+        notes: what the user should know of each answer.
+    """
+
+    corpus: Corpus
+    tokenizer: Tokenizer
+    stream: TokenStream
+    vision: VisionFormat | None = None
+    pending: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,23 +84,59 @@ class Plan:
 
     Args:
         request: what was asked for.
-        corpus: what a model reads, with token counts in its manifest; frames of videos are chosen.
         figures: window, memory, budget; every figure in bytes or tokens.
-        tokenizer: of the model.
-        stream: the corpus as tokens that lead back to their origins.
-        vision: how the model is shown pictures; None for one that cannot see.
-        pending: whether pictures are still to be read as text, for a model that cannot see; figures are estimates then.
-        notes: what the user should know of each answer.
+        reading: the corpus as the model reads it; None without a corpus, and where no tokenizer is at hand.
     """
 
     request: Request
-    corpus: Corpus
     figures: Figures
-    tokenizer: Tokenizer
-    stream: TokenStream
-    vision: VisionFormat | None = None
-    pending: bool = False
-    notes: tuple[str, ...] = ()
+    reading: Reading | None = None
+
+    @property
+    def _known(self) -> Reading:
+        if self.reading is not None:
+            return self.reading
+        if self.request.corpus is None:
+            raise _no_corpus(self.model)
+        raise ModelNotFoundError(
+            f"the tokenizer of {self.model} is not on this machine, so the corpus was not tokenised",
+            hint="lc.load(plan) fetches it with the model",
+            retryable=True,
+        )
+
+    @property
+    def corpus(self) -> Corpus:
+        """What a model reads, with token counts in its manifest; frames of videos are chosen.
+
+        Raises:
+            UsageError: the plan has none.
+        """
+        return self._known.corpus
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Of the model."""
+        return self._known.tokenizer
+
+    @property
+    def stream(self) -> TokenStream:
+        """The corpus as tokens that lead back to their origins."""
+        return self._known.stream
+
+    @property
+    def vision(self) -> VisionFormat | None:
+        """How the model is shown pictures; None for one that cannot see."""
+        return self._known.vision
+
+    @property
+    def pending(self) -> bool:
+        """Whether pictures are still to be read as text, for a model that cannot see; figures are estimates then."""
+        return self.reading is not None and self.reading.pending
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of each answer."""
+        return () if self.reading is None else self.reading.notes
 
     @property
     def files(self) -> ModelFiles:
@@ -140,18 +195,51 @@ class Plan:
         )
 
     def require_fit(self) -> None:
-        """Refuse a plan that does not fit.
+        """Refuse a plan that cannot be loaded on this machine.
 
         Raises:
+            UsageError: it has no corpus, or is for a device that is not in this machine.
             DoesNotFitError: with the alternatives that the planner found.
         """
-        if not self.fits:
-            memory = self.figures.to_json()["memory"]
+        memory, device = self.figures.memory, self.device
+        if self.request.corpus is None:
+            raise _no_corpus(self.model)
+        if not device.here:
+            raise UsageError(
+                f"this plan is for {device.name}, which is not in this machine", hint="plan without device=, for this machine"
+            )
+        there = min(memory.available, device.memory_total)
+        if not self.fits or memory.total > there:
             raise DoesNotFitError(
-                f"{self.model} in {self.bits} bits needs {memory['total'] / 1e9:.1f} GB, "
-                f"and {memory['available'] / 1e9:.1f} GB are there",
+                f"{self.model} in {self.bits} bits needs {memory.total / 1e9:.1f} GB, and {there / 1e9:.1f} GB are there",
                 hint="; ".join(self.figures.warnings),
             )
+
+    def command(self, engine: str, *, tensor_parallel: int = 1) -> str:
+        """The line that serves this plan with another engine, on a larger machine.
+
+        Args:
+            engine: ``"vllm"``, ``"sglang"``, ``"llama.cpp"`` or ``"transformers"``.
+            tensor_parallel: GPUs that share every layer.
+
+        Returns:
+            for a POSIX shell: comments that say what the engine cannot do, then the line.
+
+        Raises:
+            UsageError: the engine is not known, or cannot share the model among so many GPUs.
+        """
+        local = os.path.isdir(os.path.expanduser(self.model))
+        return launch.command(
+            engine,
+            model=str(self.files.folder) if local else self.model,
+            config=self.files.config,
+            window=self.window,
+            factor=self.figures.yarn_factor,
+            tensor_parallel=tensor_parallel,
+            dtype=self.figures.dtype,
+            bits=self.bits,
+            local=local,
+        ).text
 
     def to_json(self) -> dict[str, Any]:
         """The plan as the JSON contract of ``longctx plan`` has it."""
@@ -166,14 +254,19 @@ class Plan:
         return self.text
 
     def __repr__(self) -> str:
-        return f"<Plan {self.model}: {self.figures.prompt_tokens:,} of {self.window:,} tokens, fits={self.fits}>"
+        what = "no corpus" if self.request.corpus is None else f"{self.figures.prompt_tokens:,} of {self.window:,} tokens"
+        return f"<Plan {self.model}: {what}, fits={self.fits}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Mapping[str, str]:
         return {"text/html": budget.html(self.to_json()), "text/plain": self.text}
 
 
+def _no_corpus(model: str) -> UsageError:
+    return UsageError("this plan has no corpus: it says what a full window takes", hint=f"lc.plan(corpus, model={model!r})")
+
+
 def plan(
-    corpus: Corpus | str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    corpus: Corpus | str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
     model: str | os.PathLike[str] | None = None,
     *,
     bits: int | None = None,
@@ -192,19 +285,24 @@ def plan(
     agree: Agree | None = None,
     job: Job[Any] | None = None,
 ) -> Plan:
-    """Plan what fits which model on this machine, before any weight is loaded.
+    """Plan what fits which model on this machine or another, before any weight is loaded.
 
     Args:
-        corpus: from :func:`longctx.read`, or paths to read.
-        model: a hub id or a local folder; None takes the best that can be had (see the README).
-        bits: 4, 8 or 16 per weight; None takes 4, and 16 for models under 1B parameters.
+        corpus: from :func:`longctx.read`, or paths to read; None plans a prompt that fills the window, for which config.json
+            suffices. Such a plan is for shopping: it cannot be loaded.
+        model: a hub id or a local folder; ``"auto"`` takes the best of the Qwen3.5 family for this corpus and this memory,
+            which :func:`longctx.load` fetches where it is not on this machine; None takes the best that can be had here (see
+            the README).
+        bits: 4, 8 or 16 per weight; None takes 4, and 16 for models under 1B parameters; with ``"auto"`` 16 where they fit.
         dtype: ``"bfloat16"``, ``"float16"`` or ``"float32"`` for what is not quantised; None chooses by device.
         memory: bytes to stay within, or ``"16GB"``; None takes what is free.
-        window: tokens to plan for; None takes the smallest step that fits the corpus and a conversation.
+        window: tokens to plan for; None takes the smallest step that fits the corpus and a conversation, and without a corpus
+            the largest window that fits the memory.
         max_window: the model's real maximum, where the table of known families is wrong.
         reserve: tokens kept for conversation and answer; None takes an eighth of the native window, 1,024 to 8,192.
         chunk: tokens of one prefill step.
-        device: ``"cuda"``, ``"mps"`` or ``"cpu"``; None detects.
+        device: ``"cuda"``, ``"mps"`` or ``"cpu"``; None detects. With ``memory`` it may be one that is not in this machine:
+            ``device="cuda", memory="24GB"`` plans for a GPU with 24 GB.
         store: whether to keep the prefix on disk, so that it is read once.
         fps: frames of a second of video; None takes 2, or as many as the window has room for.
         frames: of each video, in the stead of ``fps``; 0 leaves the subtitles only.
@@ -214,20 +312,22 @@ def plan(
         job: is told of progress.
 
     Raises:
-        UsageError: a value is out of range.
-        ModelError: the model cannot be found or read.
+        UsageError: a value is out of range, or neither a corpus nor a model is given.
+        ModelError: the model cannot be found or read, or does not generate text.
+        PlanError: its config lacks a field, or there is no room for anything but instructions.
         EmptyCorpusError: the model cannot see, and it is known that there is no text in what there is to look at.
 
-    Example:
-        ``lc.plan(lc.read("src"), model="Qwen/Qwen3.5-4B", memory="16GB")``
+    >>> shopping = plan(model="auto", window=400_000, device="cuda", memory="24GB")
+    >>> shopping.model, shopping.bits, shopping.figures.yarn_factor, shopping.fits
+    ('Qwen/Qwen3.5-2B', 16, 2.0, True)
     """
-    if not isinstance(corpus, Corpus):
-        corpus = sources.read(*([corpus] if isinstance(corpus, (str, os.PathLike)) else corpus))
     wishes = Wishes(fps, frames, pixels, picture_pixels)
     wishes.check()
-    here = _device(device)
+    read = None if corpus is None else _corpus(corpus)
+    if read is None and wishes != Wishes():
+        raise UsageError("fps, frames, pixels and picture_pixels say what is seen of a corpus, and there is none")
     limit = planner.parse_memory(memory) if memory is not None else None
-    files = models.find(model) if model is not None else default_model(here, agree, job)
+    place = planner.device_for(device, limit)
     asked = {
         "bits": bits,
         "dtype": dtype,
@@ -237,7 +337,26 @@ def plan(
         "reserve": reserve,
         "chunk": chunk,
     }
-    return _made(Request(corpus, files, _reusing(here, files, bits), asked, wishes, store), job)
+    if model == AUTO:
+        found = choosing.family(config_only=read is None)
+        return _made(_best(Request(read, found[choosing.FAMILY[0]], place, asked, wishes, store), found, job), job)
+    files = _files(model, read, place, agree, job)
+    return _made(Request(read, files, choosing.reusing(place, files, bits), asked, wishes, store), job)
+
+
+def loadable(plan: Plan) -> Plan:
+    """The plan with all that loading needs but the weights: a model that was not on this machine is found, and planned exactly.
+
+    Raises:
+        UsageError: it has no corpus, or is for a device that is not in this machine.
+        DoesNotFitError: the memory is too small.
+        ModelNotFoundError: the model is not on this machine, and the hub cannot be reached.
+    """
+    plan.require_fit()
+    if plan.files.config_only:
+        plan = _made(replace(plan.request, files=models.find(plan.model)))
+        plan.require_fit()
+    return plan
 
 
 def fulfilled(plan: Plan, job: Job[Any], *, settled: bool = False) -> Plan:
@@ -253,6 +372,7 @@ def fulfilled(plan: Plan, job: Job[Any], *, settled: bool = False) -> Plan:
         EmptyCorpusError: nothing could be read in any of them, and there is nothing else.
         Stopped: the user stopped; what was read is kept for the next time.
     """
+    assert plan.request.corpus is not None, "nothing is pending without a corpus"
     read, told = looking.read_as_text(plan.request.corpus, plan.request.wishes, job)
     _require_text(plan.files, read)
     figures = {**plan.request.figures, **_settled(plan)} if settled else plan.request.figures
@@ -278,41 +398,119 @@ def _settled(plan: Plan) -> Mapping[str, Any]:
     return {"window": plan.window, "chunk": plan.figures.chunk, "bits": plan.bits, "dtype": plan.figures.dtype}
 
 
-def _made(request: Request, job: Job[Any] | None) -> Plan:
-    files = request.files
-    tokenizer = _tokenizer(files.folder)
-    geometry = Geometry.from_config(files.config, name=files.name)
+def _corpus(given: Corpus | str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Corpus:
+    if isinstance(given, Corpus):
+        return given
+    return sources.read(*([given] if isinstance(given, (str, os.PathLike)) else given))
+
+
+def _made(request: Request, job: Job[Any] | None = None) -> Plan:
+    """The plan that answers a request, from what is at hand: config.json alone, a vocabulary, or all of a model's files."""
+    geometry = Geometry.from_config(request.files.config, name=request.files.name)
+    if request.corpus is None:
+        return Plan(request, _figures(request, geometry, None, overhead=0))
+    tokenizer = counting.tokenizer_of(request.files)
+    if tokenizer is None:
+        return _guessed(request, geometry, request.corpus)
+    return _tokenised(request, geometry, request.corpus, tokenizer, job)
+
+
+def _tokenised(request: Request, geometry: Geometry, corpus: Corpus, tokenizer: Tokenizer, job: Job[Any] | None) -> Plan:
+    """The plan for a corpus that can be tokenised."""
+    files, overhead = request.files, counting.overhead(request.files, tokenizer, geometry.native_window)
     vision = looking.vision_of(files, tokenizer, request.wishes)
-    asked = {"overhead_tokens": _overhead(files, tokenizer, geometry), "device": request.device, **request.figures}
-    seen = looking.seen(request.corpus, geometry, tokenizer, vision, request.wishes, request.lost, asked, request.told)
-    if request.corpus.sources:
+    asked = {"overhead_tokens": overhead, "device": request.device, **request.figures}
+    seen = looking.seen(corpus, geometry, tokenizer, vision, request.wishes, request.lost, asked, request.told)
+    if corpus.sources:
         _require_text(files, seen.corpus)
-    stream = build(seen.corpus, tokenizer, prompts.Frame(), job, vision)
+    made = build(seen.corpus, tokenizer, prompts.Frame(), job, vision)
     tokens = {
-        **stream.tokens_per_source,
-        **{path: stream.tokens_per_source.get(path, 0) + n for path, n in seen.estimated.items()},
+        **made.tokens_per_source,
+        **{path: made.tokens_per_source.get(path, 0) + n for path, n in seen.estimated.items()},
     }
-    figures = planner.plan(
+    figures = _figures(
+        request,
         geometry,
-        model=files.name,
-        source_tokens=list(tokens.items()),
-        largest_item=stream.largest_look,
+        tokens,
+        overhead,
+        largest_item=made.largest_look,
         estimated=frozenset(seen.estimated),
         samplings=seen.samplings,
-        counts_basis=f"exact, {files.name}",
-        **asked,
+        counts_basis=counting.basis(files, tokenizer),
     )
-    figures = replace(figures, notes=seen.remarks, warnings=(*seen.warnings, *figures.warnings))
-    return Plan(
-        request=request,
-        corpus=seen.corpus.with_tokens(tokens),
-        figures=figures,
-        tokenizer=tokenizer,
-        stream=stream,
-        vision=vision,
-        pending=bool(seen.estimated),
-        notes=seen.notes,
+    figures = replace(figures, notes=(*figures.notes, *seen.remarks), warnings=(*seen.warnings, *figures.warnings))
+    counted = seen.corpus.with_tokens(tokens)
+    return Plan(request, figures, Reading(counted, tokenizer, made, vision, bool(seen.estimated), seen.notes))
+
+
+def _guessed(request: Request, geometry: Geometry, corpus: Corpus) -> Plan:
+    """The plan for a corpus that nothing here can tokenise: every count is an estimate."""
+    overhead = counting.overhead(request.files, None, geometry.native_window)
+    asked = {"overhead_tokens": overhead, "device": request.device, **request.figures}
+    found = counting.estimate(corpus, geometry, request.wishes, asked)
+    figures = _figures(
+        request,
+        geometry,
+        found.tokens,
+        overhead,
+        largest_item=found.largest_item,
+        estimated=frozenset(found.tokens),
+        samplings=found.samplings,
+        counts_basis=found.basis,
     )
+    return Plan(request, figures)
+
+
+def _figures(request: Request, geometry: Geometry, tokens: Mapping[str, int] | None, overhead: int, **counted: Any) -> Figures:
+    """What the planner says, with what is to be said of the model."""
+    figures = planner.plan(
+        geometry,
+        model=request.files.name,
+        source_tokens=None if tokens is None else list(tokens.items()),
+        overhead_tokens=overhead,
+        device=request.device,
+        **counted,
+        **request.figures,
+    )
+    return replace(figures, notes=(*request.remarks, *choosing.whereabouts(request.files, geometry), *figures.notes))
+
+
+def _files(
+    model: str | os.PathLike[str] | None, corpus: Corpus | None, device: Device, agree: Agree | None, job: Job[Any] | None
+) -> ModelFiles:
+    if model is not None:
+        return choosing.named(model, config_only=corpus is None)
+    if corpus is None:
+        raise UsageError("a plan needs a corpus or a model", hint=f'lc.plan(corpus), or lc.plan(model="{AUTO}")')
+    return choosing.default_model(device, agree, job)
+
+
+def _best(draft: Request, family: Mapping[str, ModelFiles], job: Job[Any] | None) -> Request:
+    """The request with the best of a family for its corpus and its memory.
+
+    Args:
+        draft: with any member; they share the vocabulary and the windows.
+        family: the members by name.
+        job: is told of progress.
+    """
+    asked = draft.figures
+    candidates = [choosing.candidate(files, draft.device, asked["bits"]) for files in family.values()]
+    choice = planner.choose(candidates, {**asked, **_counts(draft, job)})
+    files = family[choice.name]
+    device = choosing.reusing(draft.device, files, choice.bits)
+    return replace(draft, files=files, device=device, figures={**asked, "bits": choice.bits}, remarks=choice.words)
+
+
+def _counts(draft: Request, job: Job[Any] | None) -> Mapping[str, Any]:
+    """What a corpus comes to if memory has no end, so that frames are wished for that every window has room for."""
+    if draft.corpus is None:
+        return {"source_tokens": None, "overhead_tokens": 0}
+    ideal = _made(replace(draft, figures={**draft.figures, "memory": ENDLESS}), job)
+    return {
+        "source_tokens": [(share.path, share.tokens) for share in ideal.figures.sources],
+        "overhead_tokens": ideal.figures.overhead_tokens,
+        "largest_item": 0 if ideal.reading is None else ideal.stream.largest_look,
+    }
 
 
 def _require_text(files: ModelFiles, corpus: Corpus) -> None:
@@ -322,77 +520,3 @@ def _require_text(files: ModelFiles, corpus: Corpus) -> None:
             f"{files.name} cannot see, and no text was found in what there is to look at",
             hint="take a model that sees, such as Qwen/Qwen3.5-4B",
         )
-
-
-def default_model(device: Device, agree: Agree | None = None, job: Job[Any] | None = None) -> ModelFiles:
-    """The best model that can be had where none is named.
-
-    In this order: a Qwen3.5 that lies in the local hub cache and fits; the smallest one from the hub, where it answers and the
-    user agrees; the embedded SmolLM2-135M-Instruct.
-    """
-    for files in models.cached_family_member(FAMILY):
-        if _fits(files, device):
-            return files
-    if agree is not None and device.memory_total >= SMALLEST_NEEDS and models.hub_answers(SMALLEST):
-        question = f"Download {SMALLEST} ({SMALLEST_BYTES / 1e9:.1f} GB)? Otherwise the small embedded model is used."
-        if agree(question):
-            return models.find(SMALLEST)
-    return embedded_model(job)
-
-
-def embedded_model(job: Job[Any] | None = None) -> ModelFiles:
-    """The embedded default, fetched and converted on its first use."""
-    folder = models.embedded_folder(models.cache_folder())
-    if not folder.is_dir():
-        _prepare_embedded(folder, job)
-    return ModelFiles.read(folder, name=models.EMBEDDED_NAME)
-
-
-def _prepare_embedded(folder: Path, job: Job[Any] | None) -> None:
-    from longctx.backends.transformers.convert import convert
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if job is not None:
-        job.report("fetch the embedded model (93 MB, once)", unit="bytes")
-    gguf = models.fetch_embedded(folder.parent)
-    try:
-        if job is not None:
-            job.report("convert it (about half a minute, once)", unit="bytes")
-        convert(gguf, folder, job, models.EMBEDDED_GENERATION)
-    finally:
-        gguf.unlink(missing_ok=True)
-
-
-def _fits(files: ModelFiles, device: Device) -> bool:
-    geometry = Geometry.from_config(files.config, name=files.name)
-    here = _reusing(device, files, None)
-    return planner.plan(geometry, model=files.name, source_tokens=[], overhead_tokens=2048, bits=None, device=here).fits
-
-
-def _device(kind: str | None) -> Device:
-    if kind not in (None, "cuda", "mps", "cpu"):
-        raise UsageError(f"device={kind!r} is none that longctx knows", hint='give "cuda", "mps" or "cpu"')
-    return planner.detect(kind)
-
-
-def _tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of a model's folder: the one that is loaded already, where its file is still the same."""
-    file = folder / "tokenizer.json"
-    state = file.stat() if file.is_file() else None
-    key = (file, state and (state.st_ino, state.st_size, state.st_mtime_ns))
-    if (known := _tokenizers.get(key)) is None:
-        known = _tokenizers[key] = Tokenizer.from_folder(folder)
-    return known
-
-
-def _reusing(device: Device, files: ModelFiles, bits: int | None) -> Device:
-    """The device as a plan for this model finds it: what a loaded engine holds for it is used again, not taken once more."""
-    available = device.memory_available + engines.held(files.folder, bits)
-    return replace(device, memory_available=min(available, device.memory_total))
-
-
-def _overhead(files: ModelFiles, tokenizer: Tokenizer, geometry: Geometry) -> int:
-    """Tokens of a prompt besides the corpus: template, system text, room for a question, which is small in a small window."""
-    pieces = prompts.render(files.template, files.special, [prompts.Turn("")])
-    encode = {True: tokenizer.encode_template, False: tokenizer.encode_data}
-    return sum(len(encode[piece.control](piece.text)) for piece in pieces) + min(QUESTION_TOKENS, geometry.native_window // 16)

@@ -22,7 +22,7 @@ from longctx.engines import Make
 from longctx.errors import ClosedError, FramesLostError, Stopped, UsageError
 from longctx.jobs import Job, in_kernel
 from longctx.models import with_weights
-from longctx.planning import Plan, fulfilled, plan, without_frames
+from longctx.planning import Plan, fulfilled, loadable, plan, without_frames
 from longctx.speech import Speech
 from longctx.stream import TokenStream
 from longctx.summaries import Summary, parts_of, summarize
@@ -42,13 +42,13 @@ class Session:
         make: builds the backend; None takes transformers.
 
     Raises:
+        UsageError: the plan has no corpus, or is for a device that is not in this machine.
         DoesNotFitError: the plan does not fit.
         ModelNotFoundError: the weights are not here and the hub cannot be reached.
     """
 
     def __init__(self, plan: Plan, make: Make | None = None) -> None:
-        plan.require_fit()
-        self.plan = plan
+        self.plan = plan = loadable(plan)
         self._make = make
         self._engine = engines.acquire(plan.spec(with_weights(plan.files)), make)
         self._release = weakref.finalize(self, engines.release, self._engine)
@@ -328,11 +328,12 @@ def load(plan: Plan, *, backend: Make | None = None, show: bool = True) -> Sessi
         show: whether progress is shown where the user looks.
 
     Raises:
+        UsageError: the plan has no corpus, or is for a device that is not in this machine.
         DoesNotFitError: the plan does not fit; the hint names alternatives.
         ModelError: the weights cannot be loaded.
     """
     session = Session(plan, backend)
-    settle = showing.present(showing.JobLive(session.loading, plan)) if show else None
+    settle = showing.present(showing.JobLive(session.loading, session.plan)) if show else None
     if not in_kernel():
         try:
             session.loading.result()

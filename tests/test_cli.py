@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -63,6 +64,35 @@ def test_plan_keeps_the_contract(
     assert memory <= set(result["memory"])
     assert all(isinstance(result["memory"][key], int) for key in memory - {"basis"})
     assert isinstance(result["disk"], int)
+
+
+def test_plan_without_paths_is_for_shopping(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ROOT / "tests" / "planner" / "configs" / "Qwen3.5-4B" / "config.json"
+    (tmp_path / "config.json").write_text(config.read_text())
+    command = ["plan", "--model", str(tmp_path), "--window", "1000000", "--memory", "24GB", "--json"]
+    assert cli.main(command) == 1
+    result = json.loads(capsys.readouterr().out)
+    assert (result["fits"], result["window"], result["mode"], result["sources"]) == (False, 1_000_000, "window", [])
+    assert result["lacking"] > 10**10
+    assert cli.main(["plan", "--model", "auto", "--device", "cuda", "--memory", "24GB", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["device"], result["fits"], result["memory"]["basis"]) == ("cuda", True, "computed")
+    assert cli.main(["plan", "--memory", "24GB"]) == 2
+    assert "a corpus or a model" in capsys.readouterr().err
+    assert cli.main(["plan", "--model", "auto", "--exclude", "*.md"]) == 2
+    assert "there is no PATH" in capsys.readouterr().err
+    assert cli.main(["ask", "--model", "auto", "-q", "Why?"]) == 2
+
+
+def test_a_model_that_was_not_named_is_fetched_only_where_somebody_agrees(
+    project: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())  # nobody to ask
+    command = ["ask", str(project), "--model", "auto", "--memory", "8GB", "-q", "Why?"]
+    assert cli.main(command) == 2
+    assert "--yes agrees" in capsys.readouterr().err
+    assert cli.main([*command, "--yes"]) == 1
+    assert "the hub cannot be reached" in capsys.readouterr().err
 
 
 def test_a_plan_that_does_not_fit_says_so_and_fails(

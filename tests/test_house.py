@@ -23,6 +23,7 @@ FLOORS = [
     ["backends"],
     ["summaries"],
     ["looking", "reading", "speech", "engines"],
+    ["choosing", "counting"],
     ["planning"],
     ["assembly"],
     ["showing"],

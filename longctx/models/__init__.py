@@ -2,7 +2,16 @@
 
 from longctx.models.embedded import EMBEDDED_GENERATION, EMBEDDED_NAME, embedded_folder, fetch_embedded
 from longctx.models.files import ModelFiles
-from longctx.models.find import REFERENCE_FOLDER, cache_folder, cached_family_member, find, hub_answers, with_weights
+from longctx.models.find import (
+    REFERENCE_FOLDER,
+    cache_folder,
+    cached,
+    cached_family_member,
+    find,
+    foreseen,
+    hub_answers,
+    with_weights,
+)
 
 __all__ = [
     "EMBEDDED_GENERATION",
@@ -10,10 +19,12 @@ __all__ = [
     "REFERENCE_FOLDER",
     "ModelFiles",
     "cache_folder",
+    "cached",
     "cached_family_member",
     "embedded_folder",
     "fetch_embedded",
     "find",
+    "foreseen",
     "hub_answers",
     "with_weights",
 ]

@@ -19,13 +19,14 @@ class ModelFiles:
 
     Args:
         name: as the user gave it.
-        folder: the local folder.
+        folder: the local folder; of a model of which nothing is on this machine, where the hub's cache will have it.
         config: config.json.
         template: the chat template (Jinja), or None for a model that was not trained to chat.
         special: control strings by role: ``"bos_token"``, ``"eos_token"``.
         generation: generation_config.json; empty where there is none.
         processor: what is said about how pictures are prepared; empty where nothing is.
         remote: whether the weights still have to be downloaded.
+        config_only: whether only config.json was looked at: enough for a plan without a corpus, too little for anything else.
     """
 
     name: str
@@ -36,20 +37,24 @@ class ModelFiles:
     generation: Mapping[str, Any] = field(default_factory=dict)
     processor: Mapping[str, Any] = field(default_factory=dict)
     remote: bool = False
+    config_only: bool = False
 
     @classmethod
-    def read(cls, folder: Path, *, name: str, remote: bool = False) -> ModelFiles:
+    def read(cls, folder: Path, *, name: str, remote: bool = False, config_only: bool = False) -> ModelFiles:
         """Read a model folder.
 
         Args:
             folder: with config.json and tokenizer.json.
             name: as the user gave it.
             remote: whether the weights may be missing still.
+            config_only: look at nothing but config.json.
 
         Raises:
             ModelDamagedError: a file is missing or unreadable; the message names it.
         """
         config = read_json(folder, "config.json", name)
+        if config_only:
+            return cls(name, folder, config, template=None, remote=remote, config_only=True)
         if not (folder / "tokenizer.json").is_file():
             raise ModelDamagedError(
                 f"{name}: the folder {folder} has no tokenizer.json",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from longctx.errors import ModelNotFoundError, UsageError
 from longctx.models.files import ModelFiles, weight_files
@@ -27,12 +29,13 @@ def cache_folder() -> Path:
     return Path(os.environ.get("LONGCTX_CACHE") or platformdirs.user_cache_dir("longctx"))
 
 
-def find(name: str | os.PathLike[str]) -> ModelFiles:
+def find(name: str | os.PathLike[str], *, config_only: bool = False) -> ModelFiles:
     """The files of a model by local folder or hub id; weights are not downloaded yet.
 
     Args:
         name: ``"~/models/Qwen3.5-4B"`` or ``"Qwen/Qwen3.5-4B"``; ``"reference"`` is the one that ships with longctx, unless
             there is a folder of this name.
+        config_only: look at config.json alone, and fetch no more than that.
 
     Raises:
         UsageError: the name is empty.
@@ -44,15 +47,29 @@ def find(name: str | os.PathLike[str]) -> ModelFiles:
         raise UsageError("the model's name is empty", hint="name a hub id such as Qwen/Qwen3.5-4B or a local folder")
     folder = Path(text).expanduser()
     if folder.is_dir():
-        return ModelFiles.read(folder.resolve(), name=text)
+        return ModelFiles.read(folder.resolve(), name=text, config_only=config_only)
     if text == REFERENCE_NAME:
-        return ModelFiles.read(REFERENCE_FOLDER, name=text)
+        return ModelFiles.read(REFERENCE_FOLDER, name=text, config_only=config_only)
     if folder.exists() or not HUB_ID.match(text):
         raise ModelNotFoundError(
             f"no model at {text!r}: it is neither a folder nor a hub id",
             hint="give a folder with config.json and *.safetensors, a hub id such as Qwen/Qwen3.5-4B, or 'reference'",
         )
-    return _from_cache(text) or _from_hub(text)
+    return cached(text, config_only=config_only) or _from_hub(text, config_only)
+
+
+def foreseen(hub_id: str, config: Mapping[str, Any]) -> ModelFiles:
+    """A hub model of which nothing is on this machine but what somebody knows of its config.
+
+    Args:
+        hub_id: under which :func:`find` will look for it.
+        config: its config.json, as far as it is known.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=hub_id, repo_type="model"))
+    return ModelFiles(hub_id, folder, config, template=None, remote=True, config_only=True)
 
 
 def with_weights(files: ModelFiles) -> ModelFiles:
@@ -70,7 +87,7 @@ def with_weights(files: ModelFiles) -> ModelFiles:
 def cached_family_member(ids: Sequence[str]) -> Iterator[ModelFiles]:
     """Those of some hub models that lie whole in the local hub cache. Uses no network."""
     for hub_id in ids:
-        files = _from_cache(hub_id)
+        files = cached(hub_id)
         if files is not None and not files.remote:
             yield files
 
@@ -84,7 +101,13 @@ def hub_answers(hub_id: str) -> bool:
     return True
 
 
-def _from_cache(hub_id: str) -> ModelFiles | None:
+def cached(hub_id: str, *, config_only: bool = False) -> ModelFiles | None:
+    """What the local hub cache has of a model, or None where that is too little. Uses no network.
+
+    Args:
+        hub_id: such as ``"Qwen/Qwen3.5-4B"``.
+        config_only: be content with config.json.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -92,21 +115,41 @@ def _from_cache(hub_id: str) -> ModelFiles | None:
         folder = Path(snapshot_download(hub_id, local_files_only=True))
     except (LocalEntryNotFoundError, FileNotFoundError):
         return None
-    if not (folder / "config.json").is_file() or not (folder / "tokenizer.json").is_file():
+    if not all((folder / file).is_file() for file in _needed(config_only)):
         return None
-    return ModelFiles.read(folder, name=hub_id, remote=not weight_files(folder))
+    return ModelFiles.read(folder, name=hub_id, remote=not weight_files(folder), config_only=config_only)
 
 
-def _from_hub(hub_id: str) -> ModelFiles:
-    return ModelFiles.read(_snapshot(hub_id, SMALL_FILES), name=hub_id, remote=True)
+def _from_hub(hub_id: str, config_only: bool) -> ModelFiles:
+    needed = _needed(config_only)
+    folder = _snapshot(hub_id, needed if config_only else SMALL_FILES, needed)
+    return ModelFiles.read(folder, name=hub_id, remote=True, config_only=config_only)
 
 
-def _snapshot(hub_id: str, patterns: Sequence[str]) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+def _needed(config_only: bool) -> tuple[str, ...]:
+    return ("config.json",) if config_only else ("config.json", "tokenizer.json")
+
+
+def _snapshot(hub_id: str, patterns: Sequence[str], needed: Sequence[str] = ()) -> Path:
+    """The folder of a hub model in the cache, with what matches the patterns.
+
+    Without a hub, huggingface_hub gives what it has; only by asking for a file that is missing does it tell which is the case.
+    """
+    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RemoteEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=list(patterns), etag_timeout=HUB_TIMEOUT))
+        folder = Path(snapshot_download(hub_id, allow_patterns=list(patterns), etag_timeout=HUB_TIMEOUT))
+        for file in needed:
+            if not (folder / file).is_file():
+                with contextlib.suppress(RemoteEntryNotFoundError):  # there is none; the folder's reader says what that means
+                    hf_hub_download(hub_id, file, etag_timeout=HUB_TIMEOUT)
+        return folder
     except RepositoryNotFoundError as error:
         raise ModelNotFoundError(
             f"the hub knows no model {hub_id!r}, or it needs a login",

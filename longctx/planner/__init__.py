@@ -1,16 +1,19 @@
 """The planner: what fits which model on which device, from config.json and token counts. No torch, no corpus, no tokenizer."""
 
 from longctx.planner.budget import plan
-from longctx.planner.devices import Device, detect, parse_memory
+from longctx.planner.choice import Candidate, Choice, choose
+from longctx.planner.devices import Device, detect, device_for, imagined, parse_memory
 from longctx.planner.figures import Figures
 from longctx.planner.footage import Reel, Sampling, largest_patch, pinched, sample, words
 from longctx.planner.geometry import Geometry
 from longctx.planner.limits import Room, default_bits, room
+from longctx.planner.members import FAMILY, Member, member
 from longctx.planner.memory import Memory, kv_cache
 from longctx.planner.towers import Sight
 from longctx.planner.yarn import parameters as rope_parameters
 
 __all__ = [
-    "Device", "Figures", "Geometry", "Memory", "Reel", "Room", "Sampling", "Sight", "default_bits", "detect", "kv_cache",
-    "largest_patch", "parse_memory", "pinched", "plan", "room", "rope_parameters", "sample", "words",
+    "FAMILY", "Candidate", "Choice", "Device", "Figures", "Geometry", "Member", "Memory", "Reel", "Room", "Sampling", "Sight",
+    "choose", "default_bits", "detect", "device_for", "imagined", "kv_cache", "largest_patch", "member", "parse_memory",
+    "pinched", "plan", "room", "rope_parameters", "sample", "words",
 ]  # fmt: skip

@@ -1,7 +1,8 @@
 """The plan: which window, which step of YaRN, how much memory, what of the corpus; or why it does not fit and what would.
 
 Numbers in, numbers out. K/V is computed for what the prompt and a conversation fill, not for the whole window, unless a window
-was asked for. A corpus that is too large is no error: segments are then chosen for each question.
+was asked for. A corpus that is too large is no error: segments are then chosen for each question. Without a corpus the figures
+are those of a prompt that fills the window: the one that was asked for, or the largest that fits.
 """
 
 from __future__ import annotations
@@ -18,13 +19,17 @@ from longctx.planner.figures import Figures, LeftOut, Mode, Share
 from longctx.planner.footage import Sampling
 from longctx.planner.geometry import Geometry
 from longctx.planner.limits import LEAST_RESERVE, Limits, limits
+from longctx.planner.yarn import STEPS
+
+#: How tokens were counted where there were none to count.
+NO_CORPUS = "no corpus: what the window has room for"
 
 
 def plan(
     geometry: Geometry,
     *,
     model: str,
-    source_tokens: Sequence[tuple[str, int]],
+    source_tokens: Sequence[tuple[str, int]] | None,
     overhead_tokens: int,
     device: Device,
     bits: int | None = None,
@@ -44,13 +49,14 @@ def plan(
     Args:
         geometry: of the model.
         model: its name as the user gave it.
-        source_tokens: path and tokens of every source, marks included.
+        source_tokens: path and tokens of every source, marks included; None where there is no corpus.
         overhead_tokens: of a prompt besides the sources: template, instructions, question.
         device: where it will run.
         bits: 4, 8 or 16 per weight; None takes 4, and 16 for models under 1B parameters.
         dtype: ``"bfloat16"``, ``"float16"`` or ``"float32"`` for what is not quantised; None takes the device's.
         memory: bytes to stay within; None takes what the device has free.
-        window: tokens to plan for; None takes the smallest step that fits the prompt and the reserve.
+        window: tokens to plan for; None takes the smallest step that fits the prompt and the reserve, and without a corpus
+            the largest window that fits the memory.
         reserve: tokens kept for conversation and answer.
         chunk: tokens of one prefill step; None takes the largest usual one that the memory allows.
         max_window: the model's maximum, in place of the table's.
@@ -71,7 +77,7 @@ def plan(
     >>> figures.yarn_factor, figures.window, figures.memory.kv_cache, figures.fits
     (2.0, 16384, 302376960, True)
     """
-    _require_sizes(source_tokens)
+    _require_sizes(source_tokens or ())
     return _Planner(
         limits=limits(
             geometry,
@@ -88,7 +94,7 @@ def plan(
             model=model,
         ),
         model=model,
-        sources=tuple(source_tokens),
+        sources=None if source_tokens is None else tuple(source_tokens),
         samplings={sampling.path: sampling for sampling in samplings},
         estimated=frozenset(estimated),
         counts_basis=counts_basis,
@@ -107,7 +113,7 @@ class _Planner:
 
     limits: Limits
     model: str
-    sources: tuple[tuple[str, int], ...]
+    sources: tuple[tuple[str, int], ...] | None
     samplings: Mapping[str, Sampling]
     estimated: frozenset[str]
     counts_basis: str
@@ -122,18 +128,30 @@ class _Planner:
 
     @cached_property
     def corpus_tokens(self) -> int:
-        return sum(tokens for _, tokens in self.sources)
+        return sum(tokens for _, tokens in self.sources or ())
 
     @cached_property
     def whole_prompt(self) -> int:
         return self.corpus_tokens + self.overhead
 
-    # -- the three outcomes ------------------------------------------------------------------------------------------
+    @cached_property
+    def wanted(self) -> int:
+        """Tokens that should be there at once: the window that was asked for, or all of the corpus and a conversation."""
+        limits = self.limits
+        if limits.asked_window is not None:
+            return limits.asked_window
+        if self.sources is None:
+            return self.geometry.native_window
+        return min(limits.maximum, self.whole_prompt + limits.reserve)
+
+    # -- the four outcomes -------------------------------------------------------------------------------------------
     def figures(self) -> Figures:
-        """Whole where it can be, else chosen per question, else a refusal with alternatives."""
+        """Whole where it can be, else chosen per question, else a refusal with alternatives; without a corpus, the window."""
         limits = self.limits
         if limits.room < limits.least:
             return self.refused()
+        if self.sources is None:
+            return self.filled(limits.room)
         spare = limits.room - self.whole_prompt
         if spare >= (limits.asked_reserve or min(limits.reserve, LEAST_RESERVE, limits.room // 4)):
             return self.whole(min(limits.reserve, spare))
@@ -166,16 +184,29 @@ class _Planner:
         remarks = [*notes.yarn(self.geometry, factor), *self.why_not_whole(prompt - self.overhead)]
         return self.result("retrieval", True, factor, window, prompt, reserve, window, chunk, remarks)
 
+    def filled(self, window: int) -> Figures:
+        """A prompt that fills the window."""
+        reserve = self.limits.asked_reserve or min(self.limits.reserve, window // 4)
+        factor, chunk = self.geometry.rope.choose(window), self.limits.chunk_for(window) or self.limits.chunks[-1]
+        remarks = notes.yarn(self.geometry, factor)
+        return self.result("window", True, factor, window, window - reserve, reserve, window, chunk, remarks)
+
     def refused(self) -> Figures:
         """Nothing fits; the figures say by how much, the warnings what would."""
         limits = self.limits
         tokens, chunk = limits.asked_window or limits.least, limits.chunks[-1]
         factor, reserve = self.geometry.rope.choose(tokens), min(limits.reserve, tokens // 4)
-        prompt = min(self.whole_prompt, tokens - reserve)
+        prompt = tokens - reserve if self.sources is None else min(self.whole_prompt, tokens - reserve)
         remarks = notes.alternatives(
-            limits.estimate(tokens, chunk), tokens, limits.lighter(tokens, chunk), limits.shorter(tokens)
+            limits.estimate(tokens, chunk),
+            tokens,
+            lighter=limits.lighter(tokens, chunk),
+            shorter=limits.shorter(tokens),
+            device=limits.device,
+            larger=limits.larger(tokens),
         )
-        return self.result("whole", False, factor, tokens, prompt, reserve, tokens, chunk, list(remarks))
+        mode: Mode = "window" if self.sources is None else "whole"
+        return self.result(mode, False, factor, tokens, prompt, reserve, tokens, chunk, list(remarks))
 
     # -- words and rows ----------------------------------------------------------------------------------------------
     def why_not_whole(self, budget: int) -> Iterator[str]:
@@ -200,8 +231,9 @@ class _Planner:
         remarks: Sequence[str],
     ) -> Figures:
         """The figures of an outcome."""
-        rope, device, precision = self.geometry.rope, self.limits.device, self.limits.precision
-        known = notes.model(self.geometry, precision, device, chunk, sees=self.limits.largest_item > 0)
+        limits, needed = self.limits, self.limits.estimate(self.wanted, self.limits.chunks[-1])
+        rope, device, precision = self.geometry.rope, limits.device, limits.precision
+        known = notes.model(self.geometry, precision, device, chunk, sees=limits.largest_item > 0)
         return Figures(
             model=self.model,
             fits=fits,
@@ -218,18 +250,29 @@ class _Planner:
             segment_budget=max(0, prompt - self.overhead),
             reserve=reserve,
             planned_tokens=tokens,
-            memory=self.limits.estimate(tokens, chunk),
+            memory=limits.estimate(tokens, chunk),
             disk=bytes_of.prefix(self.geometry, prompt, precision.element),
             chunk=chunk,
             sources=tuple(self.shares()),
             left_out=self.left_out(prompt - self.overhead) if mode == "retrieval" else (),
-            warnings=(*remarks, *known, *device.warnings),
+            warnings=(*remarks, *known, *notes.beyond(device), *device.warnings),
             counts_basis=self.basis(),
+            notes=(*notes.place(device), *self.steps()),
+            wanted_tokens=self.wanted,
+            lacking=max(0, needed.total - needed.available),
         )
+
+    def steps(self) -> Iterator[str]:
+        """What each step of YaRN would take, where neither a corpus nor a window decides."""
+        limits, rope = self.limits, self.geometry.rope
+        if self.sources is None and limits.asked_window is None:
+            factors = {rope.window(factor): factor for factor in reversed(STEPS)}
+            needs = [(factor, limits.estimate(window, limits.chunks[-1])) for window, factor in sorted(factors.items())]
+            yield notes.windows(rope, needs)
 
     def shares(self) -> Iterator[Share]:
         """Sources, with what is seen of them."""
-        for path, tokens in self.sources:
+        for path, tokens in self.sources or ():
             share = Share(path, tokens, tokens / self.corpus_tokens if tokens else 0.0, estimated=path in self.estimated)
             seen = self.samplings.get(path)
             yield (
@@ -242,10 +285,12 @@ class _Planner:
 
     def basis(self) -> str:
         """How tokens were counted; how many sources were not."""
+        if self.sources is None:
+            return NO_CORPUS
         guessed = sum(path in self.estimated for path, _ in self.sources)
         return f"{self.counts_basis}; {guessed} of {len(self.sources)} sources estimated" if guessed else self.counts_basis
 
     def left_out(self, budget: int) -> tuple[LeftOut, ...]:
         """The sources that cannot all be read."""
         reason = f"chosen per question: {budget:,} of {self.corpus_tokens:,} tokens fit at a time"
-        return tuple(LeftOut(path, tokens, reason) for path, tokens in self.sources if tokens)
+        return tuple(LeftOut(path, tokens, reason) for path, tokens in self.sources or () if tokens)

@@ -22,6 +22,12 @@ KINDS: tuple[Kind, ...] = ("cuda", "mps", "cpu")
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 _MEMORY = re.compile(r"\s*(\d+(?:[._]\d+)*)\s*((?:[KMGT]I?)?)B?\s*", re.IGNORECASE)
+#: Memory of the devices that people own, in bytes.
+OWNED: dict[Kind, tuple[int, ...]] = {
+    "cuda": tuple(size * 10**9 for size in (8, 12, 16, 24, 32, 48, 80)),
+    "mps": tuple(size * 10**9 for size in (16, 24, 32, 48, 64, 96, 128)),
+    "cpu": tuple(size * 10**9 for size in (16, 32, 64)),
+}
 #: Less than this is a forgotten unit.
 LEAST_MEMORY = 1_000_000
 #: bf16 is native from Ampere on.
@@ -42,6 +48,7 @@ class Device:
         bf16: whether bfloat16 is native.
         warnings: what the user should know of it.
         count: how many of them.
+        here: whether it is in this machine; else only planned for.
     """
 
     kind: Kind
@@ -51,6 +58,7 @@ class Device:
     bf16: bool = True
     warnings: tuple[str, ...] = ()
     count: int = 1
+    here: bool = True
 
     @property
     def dtype(self) -> str:
@@ -81,6 +89,47 @@ def parse_memory(text: str | int) -> int:
     return size
 
 
+def named(kind: Kind, size: int) -> str:
+    """A device by its kind and the bytes of its memory.
+
+    >>> named("cuda", 24 * 10**9), named("cpu", 32 * 10**9), named("mps", 18_500_000_000)
+    ('a GPU with 24 GB', 'a CPU with 32 GB', 'an Apple GPU with 18.5 GB')
+    """
+    what = {"cuda": "a GPU", "mps": "an Apple GPU", "cpu": "a CPU"}[kind]
+    return f"{what} with {round(size / 1e9, 1):g} GB"
+
+
+def imagined(kind: Kind, size: int) -> Device:
+    """A device that is not in this machine, to plan for: all of its memory is free, and it has what its kind usually has.
+
+    Args:
+        kind: ``"cuda"``, ``"mps"`` or ``"cpu"``; a GPU is taken to be an Ampere or newer, a CPU to multiply bf16.
+        size: bytes of its memory.
+
+    >>> imagined("cuda", 24 * 10**9).dtype
+    'bfloat16'
+    """
+    return Device(kind, named(kind, size), size, size, bf16=kind != "mps", here=False)
+
+
+def device_for(kind: str | None, size: int | None) -> Device:
+    """The device that a plan is made for: of this machine, or imagined where a size is given for one that is not there.
+
+    Args:
+        kind: ``"cuda"``, ``"mps"`` or ``"cpu"``; None takes the best of this machine.
+        size: bytes that were asked for, or None.
+
+    Raises:
+        UsageError: no such kind; or it is not there, and no size says which one is meant.
+    """
+    try:
+        return detect(kind)
+    except UsageError:
+        if size is None or kind not in KINDS:
+            raise
+        return imagined(kind, size)
+
+
 def detect(kind: str | None = None) -> Device:
     """The best device of this machine, or the one that was asked for.
 
@@ -103,7 +152,10 @@ def detect(kind: str | None = None) -> Device:
     idle = "an NVIDIA GPU is here, but the installed torch is built for CPUs only; install a CUDA build of torch to use it"
     if kind is not None:
         reason = idle if gpus else f"no {'NVIDIA GPU that nvidia-smi answers for' if kind == 'cuda' else 'Apple GPU'} was found"
-        raise UsageError(f"device={kind!r} is not there: {reason}", hint='give device="cpu", or leave it out')
+        raise UsageError(
+            f"device={kind!r} is not there: {reason}",
+            hint='give device="cpu", or leave it out; memory="24GB" beside it plans for one that is elsewhere',
+        )
     return _cpu((idle,) if gpus else ())
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from longctx.planner.memory import Memory
 
-Mode = Literal["whole", "retrieval"]
+Mode = Literal["whole", "retrieval", "window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,8 @@ class Figures:
     Args:
         model: as the user gave it.
         fits: whether the memory suffices.
-        mode: ``"whole"``: everything is read once; ``"retrieval"``: segments are chosen for each question.
+        mode: ``"whole"``: everything is read once; ``"retrieval"``: segments are chosen for each question; ``"window"``: there
+            is no corpus, and the figures are those of a prompt that fills the window.
         device: ``"cuda"``, ``"mps"`` or ``"cpu"``.
         bits: per weight.
         dtype: of what is not quantised, and of K/V.
@@ -65,7 +66,8 @@ class Figures:
         native_window: of the model, without YaRN.
         maximum_window: of the model, with YaRN.
         yarn_factor: 1 for none.
-        prompt_tokens: of the whole prompt; in retrieval, what one question reads at most.
+        prompt_tokens: of the whole prompt; in retrieval, what one question reads at most; without a corpus, what there is
+            room for.
         overhead_tokens: of the prompt besides the sources.
         segment_budget: tokens that segments may fill in one prompt.
         reserve: tokens kept for conversation and answer.
@@ -78,6 +80,9 @@ class Figures:
         warnings: what the user should know; where ``fits`` is false, the alternatives.
         counts_basis: how tokens were counted.
         notes: what was chosen, where nothing had to be given up for it.
+        wanted_tokens: that should be there at once: all of the corpus and a conversation, or the window that was asked for, or
+            without either the native one.
+        lacking: bytes that are missing for these; 0 where none are.
     """
 
     model: str
@@ -103,6 +108,8 @@ class Figures:
     warnings: tuple[str, ...] = ()
     counts_basis: str = "exact"
     notes: tuple[str, ...] = ()
+    wanted_tokens: int = 0
+    lacking: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The figures as the JSON contract of ``longctx plan`` has them: bytes are integers."""
@@ -121,6 +128,8 @@ class Figures:
             "reserve": self.reserve,
             "planned_tokens": self.planned_tokens,
             "memory": self.memory.to_json(),
+            "wanted_tokens": self.wanted_tokens,
+            "lacking": self.lacking,
             "disk": self.disk,
             "chunk": self.chunk,
             "sources": [share.to_json() for share in self.sources],

@@ -9,7 +9,7 @@ from typing import Literal
 
 from longctx.errors import UsageError
 from longctx.planner import memory as bytes_of
-from longctx.planner.devices import Device
+from longctx.planner.devices import OWNED, Device
 from longctx.planner.geometry import Geometry
 from longctx.planner.memory import Memory, Precision
 
@@ -124,6 +124,14 @@ class Limits:
         fewer = (bits for bits in bytes_of.BITS if bits < self.precision.bits)
         return [(bits, self.estimate(tokens, chunk, Precision(bits, self.precision.dtype))) for bits in fewer]
 
+    def larger(self, tokens: int) -> int:
+        """Bytes of the smallest device of this kind that people own and that would do, or 0."""
+        sizes = (size for size in OWNED[self.device.kind] if size > self.device.memory_available)
+        return next((size for size in sizes if self._with(size).chunk_for(tokens) is not None), 0)
+
+    def _with(self, size: int) -> Limits:
+        return replace(self, device=replace(self.device, memory_available=size))
+
     def shorter(self, tokens: int) -> int:
         """A smaller window that would do, or 0."""
         room = self.largest(tokens, self.chunks[-1])
@@ -152,9 +160,9 @@ def limits(
     """
     rope = geometry.rope if max_window is None else geometry.rope.limited(max_window)
     geometry = replace(geometry, rope=rope)
-    if window is not None and not 0 < window <= rope.maximum_window:
+    if window is not None and (not _whole(window) or not 0 < window <= rope.maximum_window):
         raise UsageError(
-            f"window={window} is not between 1 and the maximum of {model or geometry.name}, {rope.maximum_window}",
+            f"window={window!r} is not between 1 and the maximum of {model or geometry.name}, {rope.maximum_window}",
             hint="max_window= replaces the maximum where the table of known families is wrong",
         )
     if memory is not None:
@@ -250,8 +258,12 @@ def room(
     return Room(max(0, held - taken), most, taken, "memory" if held < most else "window")
 
 
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _positive(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not _whole(value) or value < 1:
         raise UsageError(f"{name}={value!r} is no positive whole number")
     return value
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
 from longctx.errors import DISTRIBUTION
-from longctx.planner.devices import Device
+from longctx.planner.devices import Device, named
 from longctx.planner.geometry import Geometry
 from longctx.planner.memory import Memory, Precision
+from longctx.planner.yarn import Rope
 
 #: What makes Gated DeltaNet fast on CUDA: modules of flash-linear-attention and causal-conv1d.
 FAST_LINEAR = ("fla", "causal_conv1d")
@@ -47,18 +48,58 @@ def past_maximum(geometry: Geometry, wanted: int, maximum: int) -> str:
 
 def past_memory(memory: Memory, wanted: int) -> str:
     """That the memory is too small for all of it."""
-    return f"read whole ({wanted:,} tokens) it would need {_gb(memory.total)}; {_gb(memory.available)} are there"
+    return f"read whole ({wanted:,} tokens) it would need {gb(memory.total)}; {gb(memory.available)} are there"
 
 
-def alternatives(memory: Memory, tokens: int, lighter: Sequence[tuple[int, Memory]], shorter: int) -> Iterator[str]:
-    """What would do instead: fewer bits, a smaller window, more memory, another model."""
-    yield f"needed: {_gb(memory.total)} ({memory.total} bytes) for {tokens:,} tokens; there: {_gb(memory.available)}"
+def alternatives(
+    memory: Memory, tokens: int, *, lighter: Sequence[tuple[int, Memory]], shorter: int, device: Device, larger: int
+) -> Iterator[str]:
+    """What would do instead: fewer bits, a smaller window, a larger device, another model.
+
+    Args:
+        memory: that so many tokens take.
+        tokens: that were wanted.
+        lighter: fewer bits, and the memory with them.
+        shorter: a window that would fit, or 0.
+        device: which is too small.
+        larger: bytes of one of its kind that would do, or 0.
+    """
+    yield f"needed: {gb(memory.total)} ({memory.total} bytes) for {tokens:,} tokens; there: {gb(memory.available)}"
     if shorter:
         yield f"window={shorter} would fit"
     for bits, lighter_memory in lighter:
-        verdict = "would fit" if lighter_memory.fits else f"would still need {_gb(lighter_memory.total)}"
+        verdict = "would fit" if lighter_memory.fits else f"would still need {gb(lighter_memory.total)}"
         yield f"bits={bits} {verdict}"
-    yield "or take a smaller model, or free memory"
+    if larger:
+        yield f"{named(device.kind, larger)} would do"
+    yield "or take a smaller model, or free memory" if device.here else "or take a smaller model"
+
+
+def windows(rope: Rope, needs: Sequence[tuple[float, Memory]]) -> str:
+    """What each step of YaRN takes, filled to its last token.
+
+    Args:
+        rope: of the model.
+        needs: steps, with the memory that the window of each takes.
+    """
+    steps = (
+        f"{rope.window(factor):,} tokens ({'no YaRN' if factor <= 1 else f'YaRN factor {factor:g}'}) take {gb(memory.total)}"
+        + ("" if memory.fits else f", {gb(memory.total - memory.available)} too much")
+        for factor, memory in needs
+    )
+    return "; ".join(steps)
+
+
+def place(device: Device) -> Iterator[str]:
+    """That a plan is for a device that is not in this machine."""
+    if not device.here:
+        yield f"planned for {device.name}, which is not in this machine"
+
+
+def beyond(device: Device) -> Iterator[str]:
+    """That more memory was asked for than there is."""
+    if device.memory_available > device.memory_total:
+        yield f"planned for {gb(device.memory_available)}; this machine has {gb(device.memory_total)}"
 
 
 def model(geometry: Geometry, precision: Precision, device: Device, chunk: int, *, sees: bool = False) -> Iterator[str]:
@@ -71,26 +112,29 @@ def model(geometry: Geometry, precision: Precision, device: Device, chunk: int, 
     if precision.bits < 16 and geometry.experts_kept:
         experts = geometry.parameters.experts * precision.element
         yield (
-            f"bitsandbytes leaves the experts of this model in 16 bits ({_gb(experts)}): bits={precision.bits} saves little; "
+            f"bitsandbytes leaves the experts of this model in 16 bits ({gb(experts)}): bits={precision.bits} saves little; "
             "the weights above are the honest size"
         )
     if sees and geometry.sight is None:
         yield "the vision encoder of this model is not known to the planner: the memory that pictures take is not counted"
-    if device.kind == "cuda" and geometry.recurrence is not None and not all(find_spec(name) for name in FAST_LINEAR):
-        yield (
-            "linear attention runs as slow reference code here: "
-            f"pip install '{DISTRIBUTION}[cuda]' (flash-linear-attention, causal-conv1d)"
-        )
+    if device.kind == "cuda" and geometry.recurrence is not None:
+        missing = not device.here or not all(find_spec(name) for name in FAST_LINEAR)
+        where = "here" if device.here else "there unless it is installed"
+        if missing:
+            yield (
+                f"linear attention runs as slow reference code {where}: "
+                f"pip install '{DISTRIBUTION}[cuda]' (flash-linear-attention, causal-conv1d)"
+            )
     if device.kind == "cuda":
         yield "figures for CUDA are computed and were never measured; 10 % and 1 GB are kept as headroom"
     if chunk % 64:
         yield f"chunk={chunk} is no multiple of 64: in bf16, chunked prefill differs slightly from reading at once"
 
 
-def _gb(size: int) -> str:
+def gb(size: int) -> str:
     """Bytes as GB.
 
-    >>> _gb(15_340_000_000)
+    >>> gb(15_340_000_000)
     '15.3 GB'
     """
     return f"{size / 1e9:.1f} GB"

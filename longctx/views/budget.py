@@ -85,6 +85,8 @@ def _prompt(plan: Plan) -> str:
     basis = f" ({oneline(plan['counts_basis'])})" if plan.get("counts_basis") else ""
     about = "≈" if any(row.get("estimated") for row in plan.get("sources") or ()) else ""
     words = [about + units.plural(tokens, "token") + basis]
+    if plan.get("mode") == "window":  # nothing is read: there is no share of the window to tell
+        return words[0]
     words += [f"{units.percent(tokens, window)} of the window"] if window else []
     return " · ".join(words + ([_MODES.get(plan["mode"], oneline(plan["mode"]))] if plan.get("mode") else []))
 

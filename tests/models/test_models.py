@@ -67,6 +67,64 @@ def test_a_hub_that_cannot_be_reached_says_what_to_do_instead() -> None:
     assert not models.hub_answers("Qwen/Qwen3.5-0.8B")
 
 
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The snapshot of ``some/model`` in a hub cache of the test's own, with its config.json; and no hub."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    folder = tmp_path / "models--some--model"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("0" * 40)
+    snapshot = folder / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text('{"model_type": "llama"}')
+    return snapshot
+
+
+def test_config_json_alone_suffices_where_that_is_all_that_is_asked_for(tmp_path: Path, hub: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text('{"model_type": "qwen3"}')
+    files = models.find(tmp_path / "model", config_only=True)
+    assert (files.config, files.config_only, files.remote, files.template) == ({"model_type": "qwen3"}, True, False, None)
+    cached = models.find("some/model", config_only=True)
+    assert (cached.config, cached.config_only, cached.remote) == ({"model_type": "llama"}, True, True)
+    with pytest.raises(ModelDamagedError, match=r"tokenizer\.json"):
+        models.find(tmp_path / "model")
+
+
+def test_a_model_of_which_only_the_config_was_fetched_is_not_called_damaged(hub: Path) -> None:
+    assert models.cached("some/model") is None
+    with pytest.raises(ModelNotFoundError, match="cannot be reached") as refused:
+        models.find("some/model")
+    assert refused.value.retryable
+
+
+def test_a_model_without_a_fast_tokenizer_is_said_to_have_none(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    class Missing(RemoteEntryNotFoundError):
+        def __init__(self) -> None:
+            Exception.__init__(self, "404")
+
+    def download(*args: Any, **options: Any) -> str:
+        raise Missing
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    with pytest.raises(ModelDamagedError, match=r"no tokenizer\.json"):
+        models.find("some/model")
+
+
+def test_what_is_foreseen_is_remote_and_lies_where_the_cache_will_have_it(tmp_path: Path, hub: Path) -> None:
+    files = models.foreseen("other/model", {"model_type": "qwen3_5"})
+    assert (files.name, files.remote, files.config_only, files.template) == ("other/model", True, True, None)
+    assert files.folder == tmp_path / "models--other--model"
+    with pytest.raises(ModelNotFoundError, match="cannot be reached"):
+        models.with_weights(files)
+
+
 def test_a_template_among_several_is_the_one_for_chat(tiny_models: Callable[[str], Path], tmp_path: Path) -> None:
     folder = copy_of(tiny_models("llama"), tmp_path / "model", without="chat_template.jinja")
     named = [{"name": "tool_use", "template": "tools"}, {"name": "default", "template": "chat"}]

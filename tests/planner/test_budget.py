@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longctx.errors import PlanError, UsageError
-from longctx.planner import Device, Figures, Geometry, Reel, largest_patch, notes, plan, room, sample
+from longctx.planner import Device, Figures, Geometry, Reel, imagined, largest_patch, notes, plan, room, sample
 
 CONFIGS = Path(__file__).parent / "configs"
 SMOL = {
@@ -106,9 +106,83 @@ def test_an_asked_window_is_planned_to_its_last_token():
     assert figures.memory.kv_cache == 8_000 * GEOMETRY.kv_bytes_per_token()
 
 
-def test_shopping_needs_no_corpus():
-    figures = plan(qwen("4B"), model="m", source_tokens=[], overhead_tokens=0, device=GPU, window=200_000)
-    assert (figures.window, figures.mode, figures.sources) == (200_000, "whole", ())
+# -- without a corpus --------------------------------------------------------------------------------------------------
+def shopped(geometry, device=GPU, **options) -> Figures:
+    return plan(geometry, model="m", source_tokens=None, overhead_tokens=0, device=device, **options)
+
+
+def test_without_a_corpus_the_window_that_was_asked_for_is_filled():
+    figures = shopped(qwen("4B"), window=200_000)
+    assert (figures.mode, figures.fits, figures.window, figures.yarn_factor) == ("window", True, 200_000, 1)
+    assert figures.planned_tokens == figures.prompt_tokens + figures.reserve == 200_000
+    assert figures.memory.kv_cache == 200_000 * qwen("4B").kv_bytes_per_token()
+    assert figures.disk == figures.prompt_tokens * qwen("4B").kv_bytes_per_token() + qwen("4B").state_bytes()
+    assert (figures.sources, figures.left_out, figures.lacking) == ((), (), 0)
+    assert figures.counts_basis.startswith("no corpus")
+
+
+@pytest.mark.parametrize("device", [CPU, GPU], ids=lambda device: device.kind)
+@pytest.mark.parametrize("name", ["0.8B", "4B", "9B"])
+def test_without_a_window_the_largest_that_fits_is_found_and_at_which_step(name, device):
+    for memory in (12 * 10**9, 20 * 10**9, 30 * 10**9):
+        figures = shopped(qwen(name), device, memory=memory)
+        assert figures.fits
+        assert figures.memory.total <= memory
+        assert figures.yarn_factor == qwen(name).rope.choose(figures.window)
+        if figures.window < 1_010_000:
+            assert not shopped(qwen(name), device, memory=memory, window=figures.window + 1).fits
+            assert shopped(qwen(name), device, memory=memory, window=figures.window).fits
+
+
+def test_what_each_step_would_take_is_told_where_neither_corpus_nor_window_decides():
+    (words,) = shopped(qwen("4B"), memory=24 * 10**9).notes
+    assert words.startswith(
+        "262,144 tokens (no YaRN) take 20.2 GB; 524,288 tokens (YaRN factor 2) take 34.4 GB, 10.4 GB too much"
+    )
+    assert "1,010,000 tokens (YaRN factor 4)" in words
+    assert shopped(qwen("4B"), window=1_000).notes == planned(qwen("4B")).notes == ()
+    (scaled,) = shopped(Geometry.from_config({**SMOL, "rope_scaling": {"rope_type": "llama3", "factor": 8.0}})).notes
+    assert scaled.count("tokens") == 1
+
+
+def test_a_window_that_does_not_fit_names_what_is_missing_and_the_device_that_would_do():
+    figures = shopped(qwen("4B"), window=1_000_000, memory=24 * 10**9)
+    assert (figures.mode, figures.fits, figures.wanted_tokens) == ("window", False, 1_000_000)
+    assert figures.lacking == figures.memory.total - 24 * 10**9 > 0
+    assert any(w == "a GPU with 80 GB would do" for w in figures.warnings)
+    assert shopped(qwen("4B"), window=1_000_000, memory=80 * 10**9).fits
+    assert not shopped(qwen("4B"), window=1_000_000, memory=48 * 10**9).fits
+    assert not any("would do" in w for w in shopped(qwen("35B-A3B"), bits=16, memory=8 * 10**9, window=1_000_000).warnings)
+
+
+def test_a_model_that_does_not_fit_at_all_is_refused_without_a_corpus_too():
+    figures = shopped(qwen("9B"), memory=4 * 10**9)
+    assert (figures.mode, figures.fits) == ("window", False)
+    assert figures.lacking > figures.memory.total - figures.memory.available  # of the native window, not of the least
+
+
+def test_what_is_missing_for_all_of_a_corpus_is_told_where_it_is_not_read_whole():
+    tight = planned(qwen("4B"), tokens=200_000, memory=6 * 10**9)
+    assert (tight.mode, tight.wanted_tokens) == ("retrieval", 200_100 + 8_192)
+    enough = planned(qwen("4B"), tokens=200_000, memory=6 * 10**9 + tight.lacking)
+    assert (enough.mode, enough.lacking, enough.reserve) == ("whole", 0, 8_192)
+    short = planned(qwen("4B"), tokens=200_000, memory=6 * 10**9 + tight.lacking - 1)
+    assert (short.lacking, short.reserve < 8_192) == (1, True)
+
+
+def test_a_plan_for_a_device_elsewhere_says_so():
+    device = imagined("cuda", 24 * 10**9)
+    figures = planned(qwen("4B"), device=device)
+    assert figures.notes == ("planned for a GPU with 24 GB, which is not in this machine",)
+    assert any("never measured" in w and "10 % and 1 GB" in w for w in figures.warnings)
+    assert figures.memory.basis == "computed"
+    assert figures.memory.overhead > 1_600_000_000
+    assert not any("free memory" in w for w in shopped(qwen("9B"), imagined("cuda", 8 * 10**9)).warnings)
+
+
+def test_more_memory_than_the_machine_has_is_planned_for_with_a_warning():
+    assert any("this machine has 32.0 GB" in w for w in planned(memory=64 * 10**9).warnings)
+    assert not any("this machine has" in w for w in planned(memory=32 * 10**9).warnings)
 
 
 def test_a_tight_memory_keeps_the_corpus_whole_and_says_how_little_is_left():
@@ -167,6 +241,7 @@ def test_a_hybrid_on_cuda_without_its_kernels_gets_the_install_line(monkeypatch,
     assert any(line in w for w in planned(qwen("4B"), device=GPU).warnings) is warned
     assert not any(line in w for w in planned(GEOMETRY, device=GPU).warnings)
     assert not any(line in w for w in planned(qwen("4B"), device=CPU).warnings)
+    assert any(line in w and "there unless" in w for w in planned(qwen("4B"), device=imagined("cuda", 24 * 10**9)).warnings)
 
 
 def test_figures_for_cuda_say_that_they_were_never_measured():
@@ -190,6 +265,9 @@ def test_an_unknown_architecture_is_marked_as_an_estimate():
         {"window": 0},
         {"window": -5},
         {"window": 32_769},
+        {"window": "9"},
+        {"window": 1.5},
+        {"window": True},
         {"bits": 5},
         {"bits": 0},
         {"chunk": 0},

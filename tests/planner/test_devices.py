@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from longctx.errors import UsageError
 from longctx.planner import devices
-from longctx.planner.devices import Device, detect, parse_memory
+from longctx.planner.devices import Device, detect, device_for, parse_memory
 
 
 @pytest.mark.parametrize(
@@ -208,3 +208,39 @@ def _write(root, name, text):
     file = root / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
+
+
+# -- devices that are elsewhere ----------------------------------------------------------------------------------------
+def test_a_gpu_that_is_not_there_can_be_planned_for_by_its_memory(machine):
+    machine()
+    device = device_for("cuda", 24 * 10**9)
+    assert (device.kind, device.here, device.dtype) == ("cuda", False, "bfloat16")
+    assert device.memory_total == device.memory_available == 24 * 10**9
+    assert device.name == "a GPU with 24 GB"
+    assert device_for("mps", 32 * 10**9).dtype == "float16"
+
+
+def test_a_gpu_that_is_there_is_taken_though_a_size_is_given(machine):
+    machine(RTX, cuda="13.0")
+    device = device_for("cuda", 80 * 10**9)
+    assert (device.here, device.name) == (True, "NVIDIA GeForce RTX 4090")
+
+
+def test_a_cpu_is_always_this_one(machine):
+    machine()
+    assert device_for("cpu", 32 * 10**9).here
+    assert device_for(None, 32 * 10**9).kind == "cpu"
+
+
+def test_a_gpu_that_is_not_there_needs_a_size(machine):
+    machine()
+    with pytest.raises(UsageError, match="not there") as caught:
+        device_for("cuda", None)
+    assert 'memory="24GB"' in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["tpu", "", "CUDA"])
+def test_an_unknown_kind_is_refused_whatever_its_size(machine, kind):
+    machine()
+    with pytest.raises(UsageError, match="none that longctx knows"):
+        device_for(kind, 24 * 10**9)

@@ -229,6 +229,12 @@ def test_a_plan_says_how_the_model_runs_and_reads() -> None:
     assert "prompt    4,096 tokens (estimated) · 50 % of the window · segments are chosen for each question\n" in text
 
 
+def test_a_plan_without_a_corpus_tells_no_share_of_the_window() -> None:
+    shopped = plan(mode="window", counts_basis="no corpus: what the window has room for", sources=[])
+    assert "prompt    4,096 tokens (no corpus: what the window has room for)\n" in budget.text(shopped)
+    assert "of the window" not in budget.text(shopped) + budget.html(shopped)
+
+
 def test_a_plan_shows_what_is_seen_of_videos_and_which_tokens_are_estimates() -> None:
     video = {"path": "lecture.mp4", "tokens": 250_000, "frames": 3348, "fps": 0.9301, "frame_size": [448, 256]}
     clip = {"path": "clip.mp4", "tokens": 300, "frames": 1, "fps": 0.1, "frame_size": [64, 32]}

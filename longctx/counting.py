@@ -1,0 +1,99 @@
+"""How many tokens a corpus and its prompt come to: by the model's own tokenizer, by the vocabulary of its family, or estimated.
+
+A model of which only the config is at hand has no tokenizer and no template; what it would read is counted as nearly as the
+installed packages allow, and the basis says how.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from longctx import looking, planner, prompts, stream
+from longctx.corpus import Corpus
+from longctx.errors import MissingPackageError
+from longctx.looking import Wishes
+from longctx.models import ModelFiles
+from longctx.planner import Geometry, Sampling, Sight
+from longctx.stream import Tokenizer
+
+#: Tokens kept free for the text of a question when a prompt's length is planned.
+QUESTION_TOKENS = 128
+#: Tokens that a template adds to the texts, and characters of a token of the texts, where neither is at hand.
+TEMPLATE_TOKENS, CHARACTERS = 24, 3
+#: Those that some plan still holds. One takes tens of megabytes, and a notebook keeps the plans of every run of a cell.
+_tokenizers: weakref.WeakValueDictionary[tuple[object, ...], Tokenizer] = weakref.WeakValueDictionary()
+
+
+def tokenizer_of(files: ModelFiles) -> Tokenizer | None:
+    """The tokenizer of a model: the one that is loaded already, where its file is still the same.
+
+    Of a member of the family that is not on this machine the vocabulary; None where that is not installed.
+
+    Raises:
+        ModelDamagedError: tokenizer.json cannot be read.
+    """
+    if files.config_only:
+        try:
+            return stream.qwen()
+        except MissingPackageError:
+            return None
+    file = files.folder / "tokenizer.json"
+    state = file.stat() if file.is_file() else None
+    key = (file, state and (state.st_ino, state.st_size, state.st_mtime_ns))
+    if (known := _tokenizers.get(key)) is None:
+        known = _tokenizers[key] = Tokenizer.from_folder(files.folder)
+    return known
+
+
+def overhead(files: ModelFiles, tokenizer: Tokenizer | None, native_window: int) -> int:
+    """Tokens of a prompt besides the corpus: template, system text, room for a question, which is small in a small window."""
+    question = min(QUESTION_TOKENS, native_window // 16)
+    pieces = prompts.render(files.template, files.special, [prompts.Turn("")])
+    unseen = TEMPLATE_TOKENS if files.config_only else 0
+    if tokenizer is None:
+        return sum(len(piece.text) for piece in pieces) // CHARACTERS + unseen + question
+    encode = {True: tokenizer.encode_template, False: tokenizer.encode_data}
+    return sum(len(encode[piece.control](piece.text)) for piece in pieces) + unseen + question
+
+
+def basis(files: ModelFiles, tokenizer: Tokenizer) -> str:
+    """How tokens were counted, in words."""
+    return f"exact, {tokenizer.name} vocabulary" if files.config_only else f"exact, {files.name}"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a corpus may come to.
+
+    Args:
+        tokens: by path.
+        samplings: what is looked at of each video.
+        largest_item: tokens of the largest temporal patch.
+        basis: how it was found, in words.
+    """
+
+    tokens: Mapping[str, int]
+    samplings: tuple[Sampling, ...]
+    largest_item: int
+    basis: str
+
+
+def estimate(corpus: Corpus, geometry: Geometry, wishes: Wishes, asked: Mapping[str, Any]) -> Estimate:
+    """Tokens of a corpus without any tokenizer, frames of its videos as many as there is room for.
+
+    Args:
+        corpus: as it was read.
+        geometry: of the model.
+        wishes: about what is to be seen.
+        asked: what the planner is asked, by the names of its arguments.
+    """
+    tokens, how = stream.count(corpus, None)
+    videos, sight = looking.reels(corpus), geometry.sight or Sight()
+    others = sum(tokens.values()) - sum(tokens[reel.path] for reel in videos)
+    room = planner.room(geometry, source_tokens=others, **asked).tokens
+    samplings = planner.sample(videos, room=room, sight=sight, fps=wishes.fps, frames=wishes.frames, pixels=wishes.pixels)
+    largest = planner.largest_patch(videos, sight, pixels=wishes.pixels)
+    return Estimate({**tokens, **{s.path: s.tokens for s in samplings}}, samplings, largest, how)

