@@ -67,7 +67,7 @@ def test_a_model_that_is_loaded_does_not_stand_in_its_own_way_when_it_is_planned
             return Memory(now=7_000_000_000)
 
     here = replace(planner.detect("cpu"), memory_total=64_000_000_000, memory_available=10_000_000_000)
-    monkeypatch.setattr(planner, "detect", lambda kind: here)
+    monkeypatch.setattr(planner.devices, "detect", lambda kind: here)
 
     def free_for(kind: str) -> int:
         return lc.plan(project, model=tiny_models(kind)).request.device.memory_available
