@@ -1,7 +1,7 @@
 """What the reference model can do, asked through the library itself: read, plan, load, ask.
 
 ``python -m tests.reference_model.evaluate`` prints the table of the model card and fails below a threshold; ``--questions 80``
-asks fewer of each kind. Names, values and layouts are of the set that no training saw.
+asks fewer of each kind. Names and three-digit values are of the set that no training saw, and so are half of the layouts.
 """
 
 from __future__ import annotations
