@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from longctx.citations import Citation
     from longctx.corpus import Corpus
     from longctx.errors import LongctxError
-    from longctx.planning import Plan, plan
+    from longctx.planning import plan
+    from longctx.plans import Plan
     from longctx.session import Session, ask, free, load
     from longctx.sources import read
     from longctx.summaries import Summary
@@ -29,7 +30,7 @@ _HOMES = {
     "Citation": "longctx.citations",
     "Corpus": "longctx.corpus",
     "LongctxError": "longctx.errors",
-    "Plan": "longctx.planning",
+    "Plan": "longctx.plans",
     "ScriptedBackend": "longctx.backends.scripted",
     "Session": "longctx.session",
     "Summary": "longctx.summaries",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from longctx import prompts
 from longctx.errors import UsageError
-from longctx.planning import Plan
+from longctx.plans import Plan
 from longctx.speech import END_OF_THINK, THINK
 from longctx.stream import Sight, TokenStream
 

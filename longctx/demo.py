@@ -10,6 +10,7 @@ from longctx import planning, session, showing, sources, terminal
 from longctx.errors import ModelNotFoundError
 from longctx.jobs import Job
 from longctx.models import EMBEDDED_NAME
+from longctx.plans import Plan
 
 QUESTIONS = (
     "Where is the retry policy decided, and how many attempts does it allow?",
@@ -55,13 +56,13 @@ def run(agree: planning.Agree | None) -> int:
     return 0
 
 
-def _planned(corpus: longctx.Corpus, agree: planning.Agree | None) -> planning.Plan:
+def _planned(corpus: longctx.Corpus, agree: planning.Agree | None) -> Plan:
     """The plan; its model may have to be fetched and converted first, which is shown."""
-    job: Job[planning.Plan] = Job(lambda job: planning.plan(corpus, agree=agree, job=job), title="plan")
+    job: Job[Plan] = Job(lambda job: planning.plan(corpus, agree=agree, job=job), title="plan")
     return terminal.watch_here(job)
 
 
-def _close(made: planning.Plan) -> None:
+def _close(made: Plan) -> None:
     if made.model == EMBEDDED_NAME:
         say(f"\n{made.model} has 135M parameters and runs anywhere. Its answers are often wrong; its quotes are checked.")
         say("A Qwen3.5 answers far better. longctx takes one by itself where it is in the local hub cache.")

@@ -22,7 +22,8 @@ from longctx.engines import Make
 from longctx.errors import ClosedError, FramesLostError, Stopped, UsageError
 from longctx.jobs import Job, in_kernel
 from longctx.models import with_weights
-from longctx.planning import Plan, fulfilled, loadable, plan, without_frames
+from longctx.planning import fulfilled, loadable, plan, without_frames
+from longctx.plans import Plan
 from longctx.speech import Speech
 from longctx.stream import TokenStream
 from longctx.summaries import Summary, parts_of, summarize

@@ -16,7 +16,7 @@ from longctx.citations import Citation
 from longctx.corpus import Box, Corpus, Lines, Medium, Moment, Page, clock, split_lines
 from longctx.errors import LongctxError
 from longctx.jobs import Job
-from longctx.planning import Plan
+from longctx.plans import Plan
 from longctx.summaries import PartSummary, Summary
 from longctx.views import answer as answer_view
 from longctx.views import citations as citation_view
