@@ -121,10 +121,29 @@ def _plan(options: argparse.Namespace) -> Any:
 
     names = "model bits dtype memory window max_window chunk device store fps frames pixels picture_pixels"
     given = {key: getattr(options, key) for key in names.split()}
+    if not options.paths and options.budget:
+        raise UsageError("--budget says what is read of a source, and there is no PATH")
     if not options.paths and (options.include or options.exclude or options.pages_as_pictures or options.engine):
         raise UsageError("--include, --exclude, --pages-as-pictures and --engine say what is read, and there is no PATH")
     corpus = _read(options) if options.paths else None
-    return planning.plan(corpus, agree=_agree(options), **given)
+    return planning.plan(corpus, budgets=_budgets(options.budget), agree=_agree(options), **given)
+
+
+def _budgets(given: Sequence[str]) -> dict[str, float | int]:
+    """``PATH=SHARE`` or ``PATH=TOKENS``, as :func:`longctx.plan` takes them."""
+    found: dict[str, float | int] = {}
+    for words in given:
+        path, equals, number = words.rpartition("=")
+        try:
+            value = int(number) if number.isascii() and number.isdigit() else float(number)
+        except ValueError:
+            equals = ""
+        if not equals or not path:
+            raise UsageError(f"--budget {words!r} is no PATH=SHARE", hint="--budget lecture.mp4=0.5, or --budget src=20000")
+        if path in found:
+            raise UsageError(f"--budget {words!r} is the second one for {path!r}", hint="give one")
+        found[path] = value
+    return found
 
 
 def _session(options: argparse.Namespace) -> Any:
@@ -234,6 +253,13 @@ def _add_plan(parser: argparse.ArgumentParser, nargs: str = "*") -> None:
     parser.add_argument("--frames", type=int, help="frames of each video, in the stead of --fps; 0 leaves the subtitles only")
     parser.add_argument("--pixels", type=int, help="of each frame, width x height (default about 448 x 256)")
     parser.add_argument("--picture-pixels", type=int, help="of each still picture at most (default about 2 million)")
+    parser.add_argument(
+        "--budget",
+        action="append",
+        default=[],
+        metavar="PATH=SHARE",
+        help="of the room for sources, for a path, folder or pattern as it is cited: a share up to 1, or tokens (repeatable)",
+    )
     parser.add_argument("--no-store", dest="store", action="store_false", help="keep no prefix on disk")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _add_yes(parser)

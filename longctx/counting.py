@@ -7,22 +7,24 @@ installed packages allow, and the basis says how.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from longctx import looking, planner, prompts, stream
-from longctx.corpus import Corpus
+from longctx.corpus import Corpus, Segment, Source, Visual
 from longctx.errors import MissingPackageError
 from longctx.looking import Wishes
 from longctx.models import ModelFiles
 from longctx.planner import Geometry, Sampling, Sight
-from longctx.stream import Tokenizer
+from longctx.stream import Tokenizer, VisionFormat
 
 #: Tokens kept free for the text of a question when a prompt's length is planned.
 QUESTION_TOKENS = 128
 #: Tokens that a template adds to the texts, and characters of a token of the texts, where neither is at hand.
 TEMPLATE_TOKENS, CHARACTERS = 24, 3
+#: Tokens beside the placeholders of a temporal patch, rather too few: a time has two digits at least.
+STAMP = 8
 #: Those that some plan still holds. One takes tens of megabytes, and a notebook keeps the plans of every run of a cell.
 _tokenizers: weakref.WeakValueDictionary[tuple[object, ...], Tokenizer] = weakref.WeakValueDictionary()
 
@@ -62,6 +64,113 @@ def overhead(files: ModelFiles, tokenizer: Tokenizer | None, native_window: int)
 def basis(files: ModelFiles, tokenizer: Tokenizer) -> str:
     """How tokens were counted, in words."""
     return f"exact, {tokenizer.name} vocabulary" if files.config_only else f"exact, {files.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Tokens of one source in the prompt.
+
+    Args:
+        frame: of what opens and closes it.
+        segments: of each segment, with its mark and what there is to look at.
+        largest: of the largest thing that there is to look at.
+    """
+
+    frame: int
+    segments: tuple[int, ...]
+    largest: int = 0
+
+    @property
+    def total(self) -> int:
+        """Tokens of all of it."""
+        return self.frame + sum(self.segments)
+
+
+class Measure(Protocol):
+    """Counts what sources cost, segment by segment."""
+
+    def costs(self, sources: Sequence[Source]) -> dict[str, Cost]:
+        """The cost of each source by its path; no path may stand twice."""
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Costs as the tokenizer has them.
+
+    Args:
+        tokenizer: of the model.
+        vision: how it is shown things; None for one that cannot see.
+        first: an id that has as many digits as any can have that a segment gets in the end: a digit is a token.
+    """
+
+    tokenizer: Tokenizer
+    vision: VisionFormat | None
+    first: int = 1
+
+    def costs(self, sources: Sequence[Source]) -> dict[str, Cost]:
+        """The cost of each source by its path."""
+        corpus = Corpus(tuple(sources), ())
+        made = stream.build(corpus, self.tokenizer, _Far(self.first), vision=self.vision)
+        largest: dict[str, int] = {}
+        for span in made.spans:
+            if span.look is not None:
+                largest[span.path] = max(span.look.count, largest.get(span.path, 0))
+        found = {}
+        for source, numbered in corpus.numbered():
+            segments = tuple(made.tokens_per_segment[number] for number, _ in numbered)
+            frame = made.tokens_per_source[source.path] - sum(segments)
+            found[source.path] = Cost(frame, segments, largest.get(source.path, 0))
+        return found
+
+
+class _Far(prompts.Frame):
+    """Sets segments as if many stood before them."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+
+    def mark(self, number: int, segment: Segment) -> str:
+        """The line before a segment."""
+        return super().mark(self.first + number - 1, segment)
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """Costs where nothing here can count: by characters, and by the size of frames.
+
+    Args:
+        sight: of the model.
+    """
+
+    sight: Sight
+
+    def costs(self, sources: Sequence[Source]) -> dict[str, Cost]:
+        """The cost of each source by its path."""
+        return {source.path: Cost(0, tuple(self._segments(source))) for source in sources}
+
+    def _segments(self, source: Source) -> Iterator[int]:
+        for segment in source.segments:
+            frames = sum(self._frames(visual) for visual in segment.visuals if visual.moving)
+            still = replace(segment, visuals=tuple(visual for visual in segment.visuals if not visual.moving))
+            one = Corpus((replace(source, segments=(still,), footage=None),), ())
+            yield frames + stream.count(one, None)[0][source.path]
+
+    def _frames(self, visual: Visual) -> int:
+        pairs = -(-len(visual.places) // self.sight.temporal)
+        return pairs * (self.sight.tokens(*visual.shown) + STAMP) if visual.shown else 0
+
+
+def exact(corpus: Corpus, tokenizer: Tokenizer, vision: VisionFormat | None) -> Exact:
+    """What counts a corpus of which the sources may be read in part, as signatures or as frames.
+
+    Args:
+        corpus: of which all costs will be asked.
+        tokenizer: of the model.
+        vision: how it is shown things; None for one that cannot see.
+    """
+    frames = sum(int(source.footage.duration) // 10 + 2 for source in corpus.sources if source.footage is not None)
+    most = 3 * len(corpus.segments) + frames  # signatures are shorter than segments of text, and may be more
+    return Exact(tokenizer, vision, 10 ** (len(str(most)) - 1))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ text, which is the matter of ``sources.promises``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,8 @@ from longctx.corpus import Corpus, Footage
 from longctx.errors import UsageError
 from longctx.jobs import Job
 from longctx.models import ModelFiles
-from longctx.planner import Geometry, Reel, Sampling, Sight
+from longctx.planner import Geometry, Reel, Room, Sampling, Sight
+from longctx.planner.yarn import Rope
 from longctx.sources import promises
 from longctx.stream import MOST_PIXELS, QwenVision, Shown, Tokenizer, VisionFormat, choose
 
@@ -100,23 +101,56 @@ def seen(
         told: what of the corpus was read as text already, in words.
     """
     if vision is None:
-        return _as_text(corpus, wishes, told)
+        return as_text(corpus, wishes, told)
     videos = reels(corpus)
     if not videos:
         return Seen(corpus)
-    sight = replace(geometry.sight or Sight(), temporal=vision.frames)
+    sight = sight_of(geometry, vision)
     tokens, largest = _still_tokens(corpus, tokenizer, vision)
     largest = max(largest, planner.largest_patch(videos, sight, pixels=wishes.pixels))
     room = planner.room(geometry, source_tokens=tokens, largest_item=largest, **asked)
+    return filmed(corpus, [Film(tuple(videos), room)], sight, geometry.rope, wishes, lost)
+
+
+@dataclass(frozen=True)
+class Film:
+    """Videos that share a room for their frames."""
+
+    reels: tuple[Reel, ...]
+    room: Room
+
+
+def sight_of(geometry: Geometry, vision: VisionFormat) -> Sight:
+    """What frames cost a model, whose vision tower the planner may not know."""
+    return replace(geometry.sight or Sight(), temporal=vision.frames)
+
+
+def filmed(
+    corpus: Corpus, films: Sequence[Film], sight: Sight, rope: Rope, wishes: Wishes, lost: Mapping[str, Collection[float]]
+) -> Seen:
+    """The corpus with its videos' frames chosen, as many as there is room for.
+
+    Args:
+        corpus: as it was read.
+        films: every video of it.
+        sight: of the model.
+        rope: of its geometry.
+        wishes: of the user.
+        lost: frames that cannot be decoded, by path.
+    """
     chosen: dict[str, Any] = {"fps": wishes.fps, "frames": wishes.frames, "pixels": wishes.pixels}
-    samplings = planner.sample(videos, room=room.tokens, sight=sight, **chosen)
+    found = [(film, planner.sample(film.reels, room=film.room.tokens, sight=sight, **chosen)) for film in films]
+    samplings = [sampling for _, some in found for sampling in some]
     shown = {sampling.path: Shown(sampling.frames, sampling.width, sampling.height) for sampling in samplings}
-    said = planner.words(videos, samplings, sight=sight, rope=geometry.rope, room=room, **chosen)
-    made = _told(stream.sampled(corpus, shown, group=vision.frames, lost=lost))
+    made = _told(stream.sampled(corpus, shown, group=sight.temporal, lost=lost))
     notes = tuple(_left_out(path, len(places)) for path, places in lost.items())
-    pinched = planner.pinched(videos, samplings, sight=sight, room=room, **chosen)
-    remarks, warnings = ((), (*said, *notes)) if pinched else (said, notes)
-    return Seen(made, _as_shown(made, samplings), notes=notes, remarks=remarks, warnings=warnings)
+    remarks: list[str] = []
+    warnings: list[str] = []
+    for film, some in found:
+        said = planner.words(film.reels, some, sight=sight, rope=rope, room=film.room, **chosen)
+        pinched = planner.pinched(film.reels, some, sight=sight, room=film.room, **chosen)
+        (warnings if pinched else remarks).extend(said)
+    return Seen(made, as_shown(made, samplings), notes=notes, remarks=tuple(remarks), warnings=(*warnings, *notes))
 
 
 def _told(corpus: Corpus) -> Corpus:
@@ -129,7 +163,7 @@ def _told(corpus: Corpus) -> Corpus:
     return Corpus(corpus.sources, tuple(rows))
 
 
-def _as_shown(corpus: Corpus, samplings: Iterable[Sampling]) -> tuple[Sampling, ...]:
+def as_shown(corpus: Corpus, samplings: Iterable[Sampling]) -> tuple[Sampling, ...]:
     """What was chosen, with as many frames as are really shown: some may be lost."""
     visuals = {source.path: [v for segment in source.segments for v in segment.visuals] for source in corpus.sources}
     shown = {path: sum(len(visual.places) for visual in found) for path, found in visuals.items()}
@@ -154,7 +188,7 @@ def read_as_text(corpus: Corpus, wishes: Wishes, job: Job[Any] | None = None) ->
     return promises.fulfil(corpus, job=job, cache_folder=models.cache_folder(), frames=frames, only_kept=job is None)
 
 
-def _as_text(corpus: Corpus, wishes: Wishes, before: str) -> Seen:
+def as_text(corpus: Corpus, wishes: Wishes, before: str) -> Seen:
     """What was read as text before; what is still to be read is estimated."""
     read, told = read_as_text(corpus, wishes)
     waiting = [source for source in read.sources if source.footage or any(segment.visuals for segment in source.segments)]

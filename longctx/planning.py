@@ -11,16 +11,18 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from longctx import choosing, counting, looking, models, planner, prompts, sources
+from longctx import budgeting, choosing, counting, looking, models, planner, prompts, sources
+from longctx.budgeting import Budgeting, Given
 from longctx.choosing import AUTO, Agree, embedded_model
 from longctx.corpus import Corpus
+from longctx.counting import Measure
 from longctx.errors import EmptyCorpusError, UsageError
 from longctx.jobs import Job
-from longctx.looking import Wishes
+from longctx.looking import Seen, Wishes
 from longctx.models import ModelFiles
-from longctx.planner import Device, Figures, Geometry
+from longctx.planner import Budget, Device, Figures, Geometry, Sight
 from longctx.plans import Plan, Reading, Request
-from longctx.stream import Tokenizer, build
+from longctx.stream import Tokenizer, VisionFormat, build
 
 __all__ = ["Agree", "embedded_model", "fulfilled", "loadable", "plan", "without_frames"]
 
@@ -45,6 +47,7 @@ def plan(
     frames: int | None = None,
     pixels: int | None = None,
     picture_pixels: int | None = None,
+    budgets: Mapping[str, Budget] | None = None,
     agree: Agree | None = None,
     job: Job[Any] | None = None,
 ) -> Plan:
@@ -71,11 +74,15 @@ def plan(
         frames: of each video, in the stead of ``fps``; 0 leaves the subtitles only.
         pixels: of each frame, width x height; None takes about 448 x 256.
         picture_pixels: of each still picture at most; None takes about 2 million.
+        budgets: how much of the room for sources each may take, by path, folder or pattern, as the corpus cites them: a number
+            up to 1 is a share, a whole number above 1 tokens. Of a video fewer frames are seen, then smaller ones; code is read
+            by its signatures; of everything else the first segments are read. Where the rest is still too large, segments are
+            chosen for each question within the same budgets. The nearest name counts: a path, then its folder, then a pattern.
         agree: asked before a model is downloaded that the user did not name; None never downloads one.
         job: is told of progress.
 
     Raises:
-        UsageError: a value is out of range, or neither a corpus nor a model is given.
+        UsageError: a value is out of range, a budget is for nothing that was read, or neither a corpus nor a model is given.
         ModelError: the model cannot be found or read, or does not generate text.
         PlanError: its config lacks a field, or there is no room for anything but instructions.
         EmptyCorpusError: the model cannot see, and it is known that there is no text in what there is to look at.
@@ -89,6 +96,9 @@ def plan(
     read = None if corpus is None else _corpus(corpus)
     if read is None and wishes != Wishes():
         raise UsageError("fps, frames, pixels and picture_pixels say what is seen of a corpus, and there is none")
+    if read is None and budgets:
+        raise UsageError(f"budgets={budgets!r} say what is read of a corpus, and there is none")
+    given = {} if read is None or budgets is None else budgeting.check(read, budgets)
     limit = planner.parse_memory(memory) if memory is not None else None
     place = planner.device_for(device, limit)
     asked = {
@@ -102,9 +112,9 @@ def plan(
     }
     if model == AUTO:
         found = choosing.family(config_only=read is None)
-        return _made(_best(Request(read, found[choosing.FAMILY[0]], place, asked, wishes, store), found, job), job)
+        return _made(_best(Request(read, found[choosing.FAMILY[0]], place, asked, wishes, store, given), found, job), job)
     files = _files(model, read, place, agree, job)
-    return _made(Request(read, files, choosing.reusing(place, files, bits), asked, wishes, store), job)
+    return _made(Request(read, files, choosing.reusing(place, files, bits), asked, wishes, store, given), job)
 
 
 def loadable(plan: Plan) -> Plan:
@@ -138,9 +148,9 @@ def fulfilled(plan: Plan, job: Job[Any], *, settled: bool = False) -> Plan:
     assert plan.request.corpus is not None, "nothing is pending without a corpus"
     read, told = looking.read_as_text(plan.request.corpus, plan.request.wishes, job)
     _require_text(plan.files, read)
-    figures = {**plan.request.figures, **_settled(plan)} if settled else plan.request.figures
     # What was read goes on from here, kept or not: a disk may be full or read-only.
-    return _made(replace(plan.request, corpus=read, told=told.words(), figures=figures), job)
+    request = replace(_settled(plan) if settled else plan.request, corpus=read, told=told.words())
+    return _made(request, job)
 
 
 def without_frames(plan: Plan, path: str, places: Collection[float], job: Job[Any]) -> Plan:
@@ -153,12 +163,14 @@ def without_frames(plan: Plan, path: str, places: Collection[float], job: Job[An
         job: is told of progress.
     """
     lost = {**plan.request.lost, path: frozenset(plan.request.lost.get(path, ())) | frozenset(places)}
-    return _made(replace(plan.request, lost=lost, figures={**plan.request.figures, **_settled(plan)}), job)
+    return _made(replace(_settled(plan), lost=lost), job)
 
 
-def _settled(plan: Plan) -> Mapping[str, Any]:
-    """What must stay as it was planned, because the weights are loaded that way."""
-    return {"window": plan.window, "chunk": plan.figures.chunk, "bits": plan.bits, "dtype": plan.figures.dtype}
+def _settled(plan: Plan) -> Request:
+    """The request with what must stay as it was planned, because the weights are loaded that way."""
+    figures = {"window": plan.window, "chunk": plan.figures.chunk, "bits": plan.bits, "dtype": plan.figures.dtype}
+    division = None if plan.given is None else plan.given.division
+    return replace(plan.request, figures={**plan.request.figures, **figures}, division=division)
 
 
 def _corpus(given: Corpus | str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Corpus:
@@ -183,7 +195,12 @@ def _tokenised(request: Request, geometry: Geometry, corpus: Corpus, tokenizer: 
     files, overhead = request.files, counting.overhead(request.files, tokenizer, geometry.native_window)
     vision = looking.vision_of(files, tokenizer, request.wishes)
     asked = {"overhead_tokens": overhead, "device": request.device, **request.figures}
-    seen = looking.seen(corpus, geometry, tokenizer, vision, request.wishes, request.lost, asked, request.told)
+    given = _given(request, geometry, corpus, tokenizer, vision, asked) if request.budgets else None
+    seen = (
+        given.seen
+        if given
+        else looking.seen(corpus, geometry, tokenizer, vision, request.wishes, request.lost, asked, request.told)
+    )
     if corpus.sources:
         _require_text(files, seen.corpus)
     made = build(seen.corpus, tokenizer, prompts.Frame(), job, vision)
@@ -200,17 +217,45 @@ def _tokenised(request: Request, geometry: Geometry, corpus: Corpus, tokenizer: 
         estimated=frozenset(seen.estimated),
         samplings=seen.samplings,
         counts_basis=counting.basis(files, tokenizer),
+        given=given,
     )
     figures = replace(figures, notes=(*figures.notes, *seen.remarks), warnings=(*seen.warnings, *figures.warnings))
     counted = seen.corpus.with_tokens(tokens)
-    return Plan(request, figures, Reading(counted, tokenizer, made, vision, bool(seen.estimated), seen.notes))
+    return Plan(request, figures, Reading(counted, tokenizer, made, vision, bool(seen.estimated), seen.notes, given))
+
+
+def _given(
+    request: Request,
+    geometry: Geometry,
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    vision: VisionFormat | None,
+    asked: Mapping[str, Any],
+) -> Given:
+    """What budgets make of a corpus that can be tokenised."""
+    base = Seen(corpus) if vision else looking.as_text(corpus, request.wishes, request.told)
+    sight = looking.sight_of(geometry, vision) if vision else None
+    return _within(request, geometry, base, counting.exact(base.corpus, tokenizer, vision), sight, asked)
+
+
+def _within(
+    request: Request, geometry: Geometry, base: Seen, measure: Measure, sight: Sight | None, asked: Mapping[str, Any]
+) -> Given:
+    return Budgeting(
+        base, request.budgets, measure, geometry, sight, request.wishes, request.lost, asked, request.division
+    ).given()
 
 
 def _guessed(request: Request, geometry: Geometry, corpus: Corpus) -> Plan:
     """The plan for a corpus that nothing here can tokenise: every count is an estimate."""
     overhead = counting.overhead(request.files, None, geometry.native_window)
     asked = {"overhead_tokens": overhead, "device": request.device, **request.figures}
-    found = counting.estimate(corpus, geometry, request.wishes, asked)
+    found, given = counting.estimate(corpus, geometry, request.wishes, asked), None
+    if request.budgets:
+        measure = counting.Estimated(geometry.sight or Sight())
+        given = _within(request, geometry, Seen(corpus), measure, measure.sight, asked)
+        counts = {path: cost.total for path, cost in measure.costs(given.seen.corpus.sources).items()}
+        found = replace(found, tokens=counts, samplings=given.seen.samplings)
     figures = _figures(
         request,
         geometry,
@@ -220,12 +265,25 @@ def _guessed(request: Request, geometry: Geometry, corpus: Corpus) -> Plan:
         estimated=frozenset(found.tokens),
         samplings=found.samplings,
         counts_basis=found.basis,
+        given=given,
     )
+    if given is not None:
+        figures = replace(figures, warnings=(*given.seen.warnings, *figures.warnings))
     return Plan(request, figures)
 
 
-def _figures(request: Request, geometry: Geometry, tokens: Mapping[str, int] | None, overhead: int, **counted: Any) -> Figures:
-    """What the planner says, with what is to be said of the model."""
+def _figures(
+    request: Request,
+    geometry: Geometry,
+    tokens: Mapping[str, int] | None,
+    overhead: int,
+    *,
+    given: Given | None = None,
+    **counted: Any,
+) -> Figures:
+    """What the planner says, with what is to be said of the model and of budgets."""
+    if given is not None and tokens is not None:
+        counted |= {"corpus_tokens": sum(tokens.values()) + given.lost, "per_question": not given.division.whole}
     figures = planner.plan(
         geometry,
         model=request.files.name,
@@ -235,6 +293,7 @@ def _figures(request: Request, geometry: Geometry, tokens: Mapping[str, int] | N
         **counted,
         **request.figures,
     )
+    figures = figures if given is None else given.told(figures)
     return replace(figures, notes=(*request.remarks, *choosing.whereabouts(request.files, geometry), *figures.notes))
 
 

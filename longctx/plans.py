@@ -13,11 +13,12 @@ from typing import Any
 
 from longctx import models, planner, prompts
 from longctx.backends.base import LoadSpec
+from longctx.budgeting import Given
 from longctx.corpus import Corpus
 from longctx.errors import DoesNotFitError, ModelNotFoundError, UsageError
 from longctx.looking import Wishes
 from longctx.models import ModelFiles
-from longctx.planner import Device, Figures, launch
+from longctx.planner import Budget, Device, Division, Figures, launch
 from longctx.stream import Tokenizer, TokenStream, VisionFormat
 from longctx.views import budget
 
@@ -33,6 +34,8 @@ class Request:
         figures: what the planner is asked, by the names of its arguments.
         wishes: about what is to be seen.
         store: whether the prefix is kept on disk.
+        budgets: shares of the room for segments (float) or tokens (int), by path, folder or pattern.
+        division: of the room, where it is to stay as it was planned.
         lost: times of frames that turned out not to be decodable, by path.
         told: what of the corpus was read as text already, in words.
         remarks: what the plan says of the model: why it was chosen, where it is.
@@ -44,6 +47,8 @@ class Request:
     figures: Mapping[str, Any]
     wishes: Wishes
     store: bool
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
+    division: Division | None = None
     lost: Mapping[str, Collection[float]] = field(default_factory=dict)
     told: str = ""
     remarks: tuple[str, ...] = ()
@@ -60,6 +65,7 @@ class Reading:
         vision: how the model is shown pictures; None for one that cannot see.
         pending: whether pictures are still to be read as text, for a model that cannot see; figures are estimates then.
         notes: what the user should know of each answer.
+        given: what budgets made of the corpus; None without budgets.
     """
 
     corpus: Corpus
@@ -68,6 +74,7 @@ class Reading:
     vision: VisionFormat | None = None
     pending: bool = False
     notes: tuple[str, ...] = ()
+    given: Given | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +136,11 @@ class Plan:
     def notes(self) -> tuple[str, ...]:
         """What the user should know of each answer."""
         return () if self.reading is None else self.reading.notes
+
+    @property
+    def given(self) -> Given | None:
+        """What budgets made of the corpus; None without budgets."""
+        return None if self.reading is None else self.reading.given
 
     @property
     def files(self) -> ModelFiles:

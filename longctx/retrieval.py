@@ -7,7 +7,7 @@ and a choice never costs more than its budget.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -108,7 +108,15 @@ class Index:
         self._vocabulary: dict[str, int] = {}
         self._bm25 = self._build([text for _, text, _ in segments])
 
-    def choose(self, question: str, budget: int, *, neighbours: int = 1, first: Sequence[int] = ()) -> Choice:
+    def choose(
+        self,
+        question: str,
+        budget: int,
+        *,
+        neighbours: int = 1,
+        first: Sequence[int] = (),
+        caps: Sequence[tuple[Collection[str], int]] = (),
+    ) -> Choice:
         """The segments that match a question best, with their neighbours while the budget lasts.
 
         Each hit is taken with its neighbours, the best hit first; one that is too large for what is left is passed over. Where
@@ -119,18 +127,19 @@ class Index:
             budget: tokens that the chosen segments may take together.
             neighbours: segments on either side that are kept with a hit.
             first: ids that are taken before all others, such as those of a time that the question names.
+            caps: sources, and tokens of the budget that are theirs together and no more; all others have what is left of it.
 
         Raises:
-            UsageError: ``budget`` or ``neighbours`` is negative.
+            UsageError: ``budget``, ``neighbours`` or a cap is negative.
         """
-        if budget < 0 or neighbours < 0:
-            raise UsageError(f"budget={budget} and neighbours={neighbours} cannot be negative")
+        if min(budget, neighbours, *(tokens for _, tokens in caps)) < 0:
+            raise UsageError(f"budget={budget}, neighbours={neighbours} and caps={list(caps)!r} cannot be negative")
         scores = self._scores(question)
         hits = self._ranked(scores)
         places = {number: place for place, number in enumerate(self._ids)}
         named = [places[number] for number in first if number in places]
         wanted = self._with_neighbours([*named, *hits], neighbours) if hits or named else self._openings()
-        taken = self._fill(wanted, budget)
+        taken = self._fill(wanted, budget, caps)
         found = {self._ids[i]: float(scores[i]) for i in sorted(taken) if scores[i] > 0}
         return Choice(
             ids=tuple(self._ids[i] for i in sorted(taken)),
@@ -194,16 +203,21 @@ class Index:
             placed.append((depth[source], i))
         yield from (i for _, i in sorted(placed))
 
-    def _fill(self, wanted: Iterator[int], budget: int) -> set[int]:
+    def _fill(self, wanted: Iterator[int], budget: int, caps: Sequence[tuple[Collection[str], int]]) -> set[int]:
         """Take what fits, in the order in which it is wanted."""
+        purses = {source: number for number, (sources, _) in enumerate(caps, start=1) for source in sources}
+        capped = [tokens for _, tokens in caps]
+        left = [max(0, budget - sum(capped)), *capped]
         taken: set[int] = set()
-        left, smallest = budget, min(self._tokens, default=0)
+        total, smallest = budget, min(self._tokens, default=0)
         for i in wanted:
-            if left < smallest:
+            if total < smallest:
                 break
-            if i not in taken and self._tokens[i] <= left:
+            purse, tokens = purses.get(self._sources[i], 0), self._tokens[i]
+            if i not in taken and tokens <= min(left[purse], total):
                 taken.add(i)
-                left -= self._tokens[i]
+                left[purse] -= tokens
+                total -= tokens
         return taken
 
 

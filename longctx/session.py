@@ -9,7 +9,7 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any
 
@@ -259,15 +259,25 @@ class Session:
         self._index = self._index or self._built_index()
         segments = self.corpus.segments
         asked = [number for time in citations.named(question) for number in citations.held(time, segments, segments)]
-        choice = self._index.choose(question, self.plan.figures.segment_budget, first=asked)
-        note = f"{len(choice.ids):,} of {len(self.corpus.segments):,} segments were chosen for this question: {choice.reason}"
-        return stream.select(choice.ids), note
+        always, given = self._always(), self.plan.given
+        room = self.plan.figures.segment_budget - sum(stream.tokens_per_source[path] for path in always)
+        choice = self._index.choose(question, max(0, room), first=asked, caps=given.caps if given else ())
+        read = [n for source, numbered in self.corpus.numbered() if source.path in always for n, _ in numbered]
+        note = f"{len(choice.ids):,} of {len(segments) - len(read):,} segments were chosen for this question: {choice.reason}"
+        note += f"; {len(read):,} more are read for every question, within their budgets" if read else ""
+        return stream.select([*choice.ids, *read]), note
+
+    def _always(self) -> frozenset[str]:
+        """Sources that every question reads, where segments are chosen."""
+        return frozenset() if self.plan.given is None else self.plan.given.always
 
     def _built_index(self) -> retrieval.Index:
-        """Every segment with what it costs at the most: its own tokens and the frame of its source."""
-        stream = self.plan.stream
+        """Every segment that may be chosen, with what it costs at the most: its own tokens and the frame of its source."""
+        stream, always = self.plan.stream, self._always()
         rows, paths = [], []
         for source, numbered in self.corpus.numbered():
+            if source.path in always:
+                continue
             frame = stream.tokens_per_source[source.path] - sum(stream.tokens_per_segment[n] for n, _ in numbered)
             for number, segment in numbered:
                 text = f"{source.path} {segment.heading}\n{segment.text}"
@@ -284,7 +294,7 @@ class Session:
 
     def _left_out(self, seen: frozenset[int]) -> list[Mapping[str, Any]]:
         """Files that the model did not see, or saw in part."""
-        rows: list[Mapping[str, Any]] = []
+        rows: list[Mapping[str, Any]] = [asdict(entry) for entry in self.plan.given.left_out] if self.plan.given else []
         tokens = self.plan.stream.tokens_per_segment
         for source, numbered in self.corpus.numbered():
             missing = [number for number, _ in numbered if number not in seen]

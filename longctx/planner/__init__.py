@@ -1,9 +1,11 @@
 """The planner: what fits which model on which device, from config.json and token counts. No torch, no corpus, no tokenizer."""
 
+from longctx.planner.allotments import Budget, Claim, Division, divide
+from longctx.planner.allotments import check as check_budgets
 from longctx.planner.budget import plan
 from longctx.planner.choice import Candidate, Choice, choose
 from longctx.planner.devices import Device, detect, device_for, imagined, parse_memory
-from longctx.planner.figures import Figures
+from longctx.planner.figures import Allotted, Figures, LeftOut
 from longctx.planner.footage import Reel, Sampling, largest_patch, pinched, sample, words
 from longctx.planner.geometry import Geometry
 from longctx.planner.limits import Room, default_bits, room
@@ -13,7 +15,8 @@ from longctx.planner.towers import Sight
 from longctx.planner.yarn import parameters as rope_parameters
 
 __all__ = [
-    "FAMILY", "Candidate", "Choice", "Device", "Figures", "Geometry", "Member", "Memory", "Reel", "Room", "Sampling", "Sight",
-    "choose", "default_bits", "detect", "device_for", "imagined", "kv_cache", "largest_patch", "member", "parse_memory",
-    "pinched", "plan", "room", "rope_parameters", "sample", "words",
+    "FAMILY", "Allotted", "Budget", "Candidate", "Choice", "Claim", "Device", "Division", "Figures", "Geometry", "LeftOut",
+    "Member", "Memory", "Reel", "Room", "Sampling", "Sight", "check_budgets", "choose", "default_bits", "detect", "device_for",
+    "divide", "imagined", "kv_cache", "largest_patch", "member", "parse_memory", "pinched", "plan", "room", "rope_parameters",
+    "sample", "words",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from longctx.planner.figures import Figures, LeftOut, Mode, Share
 from longctx.planner.footage import Sampling
 from longctx.planner.geometry import Geometry
 from longctx.planner.limits import LEAST_RESERVE, Limits, limits
+from longctx.planner.ways import Going, Way, ways
 from longctx.planner.yarn import STEPS
 
 #: How tokens were counted where there were none to count.
@@ -43,6 +44,8 @@ def plan(
     samplings: Sequence[Sampling] = (),
     estimated: Collection[str] = (),
     counts_basis: str = "exact",
+    corpus_tokens: int | None = None,
+    per_question: bool = False,
 ) -> Figures:
     """Plan how a model reads sources on a device.
 
@@ -64,6 +67,8 @@ def plan(
         samplings: what is looked at of each video, for the rows of these sources.
         estimated: paths of sources whose tokens are estimates.
         counts_basis: how tokens were counted, in words.
+        corpus_tokens: of all that was read, where budgets let ``source_tokens`` be less.
+        per_question: choose segments for each question, even if all of them might fit.
 
     Raises:
         UsageError: a value is out of range; the message names it.
@@ -98,6 +103,8 @@ def plan(
         samplings={sampling.path: sampling for sampling in samplings},
         estimated=frozenset(estimated),
         counts_basis=counts_basis,
+        all_tokens=corpus_tokens,
+        per_question=per_question,
     ).figures()
 
 
@@ -117,6 +124,8 @@ class _Planner:
     samplings: Mapping[str, Sampling]
     estimated: frozenset[str]
     counts_basis: str
+    all_tokens: int | None
+    per_question: bool
 
     @property
     def geometry(self) -> Geometry:
@@ -153,9 +162,9 @@ class _Planner:
         if self.sources is None:
             return self.filled(limits.room)
         spare = limits.room - self.whole_prompt
-        if spare >= (limits.asked_reserve or min(limits.reserve, LEAST_RESERVE, limits.room // 4)):
+        if not self.per_question and spare >= (limits.asked_reserve or min(limits.reserve, LEAST_RESERVE, limits.room // 4)):
             return self.whole(min(limits.reserve, spare))
-        return self.retrieval(limits.asked_window or min(limits.room, self.geometry.native_window))
+        return self.retrieval(*limits.questions)
 
     def whole(self, reserve: int) -> Figures:
         """Every source is read, once."""
@@ -170,10 +179,9 @@ class _Planner:
         """A window, shrunk to what the memory holds, but never below what was planned."""
         return window if self.limits.estimate(window, chunk).fits else max(tokens, self.limits.largest(window, chunk))
 
-    def retrieval(self, window: int) -> Figures:
+    def retrieval(self, window: int, prompt: int) -> Figures:
         """Segments are chosen for each question."""
-        reserve = self.limits.asked_reserve or min(self.limits.reserve, window // 4)
-        prompt = window - reserve
+        reserve = window - prompt
         if prompt <= self.overhead:
             raise PlanError(
                 f"a window of {window} tokens has no room for sources: instructions and question take {self.overhead}, "
@@ -186,7 +194,7 @@ class _Planner:
 
     def filled(self, window: int) -> Figures:
         """A prompt that fills the window."""
-        reserve = self.limits.asked_reserve or min(self.limits.reserve, window // 4)
+        reserve = self.limits.reserve_in(window)
         factor, chunk = self.geometry.rope.choose(window), self.limits.chunk_for(window) or self.limits.chunks[-1]
         remarks = notes.yarn(self.geometry, factor)
         return self.result("window", True, factor, window, window - reserve, reserve, window, chunk, remarks)
@@ -211,8 +219,8 @@ class _Planner:
     # -- words and rows ----------------------------------------------------------------------------------------------
     def why_not_whole(self, budget: int) -> Iterator[str]:
         """Why segments are chosen, and at what price."""
-        wanted = self.whole_prompt + self.limits.reserve
-        yield notes.chosen(self.corpus_tokens, budget)
+        wanted = (self.all_tokens or self.corpus_tokens) + self.overhead + self.limits.reserve
+        yield notes.chosen(self.all_tokens or self.corpus_tokens, budget)
         if wanted > self.limits.maximum:
             yield notes.past_maximum(self.geometry, wanted, self.limits.maximum)
         elif self.limits.asked_window is None:
@@ -234,6 +242,7 @@ class _Planner:
         limits, needed = self.limits, self.limits.estimate(self.wanted, self.limits.chunks[-1])
         rope, device, precision = self.geometry.rope, limits.device, limits.precision
         known = notes.model(self.geometry, precision, device, chunk, sees=limits.largest_item > 0)
+        memory = limits.estimate(tokens, chunk)
         return Figures(
             model=self.model,
             fits=fits,
@@ -250,7 +259,7 @@ class _Planner:
             segment_budget=max(0, prompt - self.overhead),
             reserve=reserve,
             planned_tokens=tokens,
-            memory=limits.estimate(tokens, chunk),
+            memory=memory,
             disk=bytes_of.prefix(self.geometry, prompt, precision.element),
             chunk=chunk,
             sources=tuple(self.shares()),
@@ -260,7 +269,19 @@ class _Planner:
             notes=(*notes.place(device), *self.steps()),
             wanted_tokens=self.wanted,
             lacking=max(0, needed.total - needed.available),
+            ways=tuple(self.ways(mode, window, factor, prompt - self.overhead, memory.total)) if fits else (),
         )
+
+    def ways(self, mode: Mode, window: int, factor: float, tokens: int, memory: int) -> Iterator[Way]:
+        """Every way to read the corpus, where it is not read whole."""
+        everything = self.all_tokens or self.corpus_tokens
+        if mode == "retrieval":
+            going = Going("retrieval", window, factor, 0, min(tokens, everything), memory)
+        elif everything > self.corpus_tokens:
+            going = Going("budgets", window, factor, self.corpus_tokens, 0, memory)
+        else:
+            return
+        yield from ways(self.limits, everything, going)
 
     def steps(self) -> Iterator[str]:
         """What each step of YaRN would take, where neither a corpus nor a window decides."""
@@ -292,5 +313,5 @@ class _Planner:
 
     def left_out(self, budget: int) -> tuple[LeftOut, ...]:
         """The sources that cannot all be read."""
-        reason = f"chosen per question: {budget:,} of {self.corpus_tokens:,} tokens fit at a time"
+        reason = f"chosen per question: {budget:,} of {self.all_tokens or self.corpus_tokens:,} tokens fit at a time"
         return tuple(LeftOut(path, tokens, reason) for path, tokens in self.sources or () if tokens)

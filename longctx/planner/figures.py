@@ -6,8 +6,28 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from longctx.planner.memory import Memory
+from longctx.planner.ways import Way
 
 Mode = Literal["whole", "retrieval", "window"]
+
+
+@dataclass(frozen=True, slots=True)
+class Allotted:
+    """What became of a source by its budget.
+
+    Args:
+        key: of the budget, as the user gave it.
+        asked: its share of the room (float), or tokens (int).
+        tokens: that it allows all of its sources together.
+        of_tokens: that the source would take whole.
+        read: how it is read, in words; empty where nothing was given up.
+    """
+
+    key: str
+    asked: float | int
+    tokens: int
+    of_tokens: int
+    read: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +42,7 @@ class Share:
         fps: frames of a second.
         frame_size: pixels (width, height) of each; None where there are none.
         estimated: whether the tokens are an estimate.
+        allotted: what became of it by its budget; None where it has none.
     """
 
     path: str
@@ -31,14 +52,16 @@ class Share:
     fps: float | None = None
     frame_size: tuple[int, int] | None = None
     estimated: bool = False
+    allotted: Allotted | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The row of the JSON contract; what is said of videos and of estimates stands in their rows only."""
+        """The row of the JSON contract; what is said of videos, estimates and budgets stands in their rows only."""
         row: dict[str, Any] = {"path": self.path, "tokens": self.tokens, "share": self.share}
         if self.frames is not None:
             size = list(self.frame_size) if self.frame_size else None
             row |= {"frames": self.frames, "fps": round(self.fps or 0.0, 4), "frame_size": size}
-        return row | ({"estimated": True} if self.estimated else {})
+        row |= {"estimated": True} if self.estimated else {}
+        return row | ({} if self.allotted is None else {"budget": asdict(self.allotted)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +106,8 @@ class Figures:
         wanted_tokens: that should be there at once: all of the corpus and a conversation, or the window that was asked for, or
             without either the native one.
         lacking: bytes that are missing for these; 0 where none are.
+        ways: to read the corpus, each with its cost, where it is not read whole.
+        segment_room: tokens of which the shares of budgets are shares; 0 where there are no budgets.
     """
 
     model: str
@@ -110,6 +135,8 @@ class Figures:
     notes: tuple[str, ...] = ()
     wanted_tokens: int = 0
     lacking: int = 0
+    ways: tuple[Way, ...] = ()
+    segment_room: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The figures as the JSON contract of ``longctx plan`` has them: bytes are integers."""
@@ -137,4 +164,6 @@ class Figures:
             "warnings": list(self.warnings),
             "notes": list(self.notes),
             "counts_basis": self.counts_basis,
+            "ways": [way.to_json() for way in self.ways],
+            "segment_room": self.segment_room,
         }

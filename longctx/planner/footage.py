@@ -257,7 +257,7 @@ def words(
     """
     asked = fps is not None or frames is not None
     wanted = sample(reels, room=_ENDLESS, sight=sight, fps=fps, frames=frames, pixels=pixels)
-    limit = "the memory" if room.limit == "memory" else f"the window of {room.window:,}"
+    limit = {"memory": "the memory", "budget": "its budget"}.get(room.limit, f"the window of {room.window:,}")
     over = _overfull(samplings, room)
     notes = [
         f"{reel.path} ({_lasting(reel.duration)}): {_shown(got)}{_why(got != most, asked, over, limit)}"
@@ -325,6 +325,8 @@ def _more(usual: str, wanted: Sequence[Sampling], rope: Rope, room: Room) -> str
     at = " at {}x{}".format(*next(iter(sizes))) if len(sizes) == 1 else ""
     tokens = sum(most.tokens for most in wanted)
     need, head = room.taken + tokens, f"{usual}{at} would need {_about(tokens)} tokens"
+    if room.limit == "budget":
+        return head
     if need > rope.maximum_window:
         return f"{head}, more than fit into the {rope.maximum_window:,} that this model reaches"
     factor = rope.choose(need)

@@ -77,6 +77,16 @@ class Limits:
         return default_reserve(self.geometry.native_window, limit)
 
     @cached_property
+    def questions(self) -> tuple[int, int]:
+        """The window in which segments are chosen for each question, and the tokens that a prompt may have in it."""
+        window = self.asked_window or min(self.room, self.geometry.native_window)
+        return window, window - self.reserve_in(window)
+
+    def reserve_in(self, window: int) -> int:
+        """Tokens for conversation and answer in a window that is filled."""
+        return self.asked_reserve or min(self.reserve, window // 4)
+
+    @cached_property
     def least(self) -> int:
         """The shortest window that is of use."""
         return min(LEAST_WINDOW, self.geometry.native_window, self.asked_window or LEAST_WINDOW)
@@ -190,13 +200,13 @@ class Room:
         tokens: for it, if it and everything else is to be read whole; 0 where there is no room.
         window: that it must fit into.
         taken: tokens of the window that are spoken for: other sources, frame of the prompt, conversation.
-        limit: whether the window ends it, or the memory before.
+        limit: whether the window ends it, the memory before, or a budget.
     """
 
     tokens: int
     window: int
     taken: int
-    limit: Literal["window", "memory"]
+    limit: Literal["window", "memory", "budget"]
 
 
 def room(

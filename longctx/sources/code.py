@@ -33,6 +33,10 @@ _FAMILIES: tuple[tuple[str, tuple[re.Pattern[str], ...]], ...] = (
     (".json .json5 .jsonc .yaml .yml .xml .xsl .css .less .sass .scss .sql", ()),
 )
 _PATTERNS = {suffix: patterns for suffixes, patterns in _FAMILIES for suffix in suffixes.split()}
+_CONTAINER = re.compile(
+    _WORDS + r"(?:cdef class|class|struct|enum|union|trait|interface|namespace|module|mod|record|object|protocol|extension"
+    r"|impl|defmodule)\b"
+)
 #: Lines right above a definition that belong to it: decorators, attributes, comments.
 _ATTACHED = re.compile(r"@|#|//|/\*|\s?\*|;;|--|template\s*<")
 
@@ -49,6 +53,27 @@ def definitions(lines: Sequence[str], path: str) -> list[tuple[int, str]]:
         if patterns and not line[:1].isspace() and (name := _name(line[:300].rstrip(), patterns)):
             found.append((_with_what_belongs(lines, index, found[-1][0] + 1 if found else 0), name))
     return found
+
+
+def defined(line: str, path: str, *, inside: bool = False) -> str:
+    """What a line defines, without its indentation; empty for nothing.
+
+    Args:
+        line: without its indentation and its end.
+        path: of the program.
+        inside: whether the line stands in a class or another thing that has members, which need no word such as ``def``.
+
+    >>> defined("def wait(self):", "a.py", inside=True), defined("void wait(int seconds) {", "A.java", inside=True)
+    ('wait', 'wait')
+    """
+    patterns = _PATTERNS.get(PurePosixPath(path).suffix.lower(), (_GENERIC,))
+    members = (_C_FUNCTION,) if inside and _GENERIC in patterns else ()
+    return _name(line[:300], (*patterns, *members))
+
+
+def holds_members(line: str) -> bool:
+    """Whether what a line defines may have members: a class, a trait, a namespace."""
+    return bool(_CONTAINER.match(line))
 
 
 def _name(line: str, patterns: Sequence[re.Pattern[str]]) -> str:

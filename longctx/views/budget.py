@@ -2,8 +2,9 @@
 
 Reads the JSON form of a plan and nothing else: ``model``, ``fits``, ``window``, ``native_window``, ``yarn_factor`` (None or 1
 for none), ``prompt_tokens``, ``memory`` (bytes of each component, ``total``, ``available``, ``basis``), ``disk``, ``chunk``,
-``sources`` (each ``path`` and ``tokens``; of videos ``frames``, ``fps`` and ``frame_size`` too, and ``estimated`` where the
-tokens are), ``left_out`` (paths, or objects with ``path``, ``tokens``, ``reason``), ``warnings`` and ``notes``; ``mode``,
+``sources`` (each ``path`` and ``tokens``; of videos ``frames``, ``fps`` and ``frame_size`` too, ``estimated`` where the tokens
+are, and ``budget`` where it has one), ``left_out`` (paths, or objects with ``path``, ``tokens``, ``reason``), ``ways`` (to read
+what is not read whole, each with its cost), ``warnings`` and ``notes``; ``mode``,
 ``counts_basis``, ``bits``, ``dtype`` and ``device`` where they are given. A key that is missing is not shown.
 """
 
@@ -123,10 +124,45 @@ class _Row(NamedTuple):
 def _ranked(plan: Plan) -> list[_Row]:
     """Sources with their tokens, the largest first."""
     rows = [
-        _Row(oneline(str(row.get("path", ""))), int(row.get("tokens") or 0), bool(row.get("estimated")), _seen(row))
+        _Row(oneline(str(row.get("path", ""))), int(row.get("tokens") or 0), bool(row.get("estimated")), _said(row))
         for row in plan.get("sources") or ()
     ]
     return sorted(rows, key=lambda row: -row.tokens)
+
+
+def _said(row: Mapping[str, Any]) -> str:
+    """What is looked at of a source, and what its budget made of it.
+
+    >>> _said({"path": "src/a.py", "budget": {"key": "src", "tokens": 5878, "of_tokens": 4709, "read": "signatures"}})
+    'of 4,709: signatures · budget of src: 5,878'
+    """
+    budget = row.get("budget")
+    if not budget:
+        return _seen(row)
+    key = oneline(str(budget.get("key", "")))
+    allowed = (
+        f"budget{'' if key == oneline(str(row.get('path', ''))) else f' of {key}'}: {units.count(budget.get('tokens') or 0)}"
+    )
+    read = f"of {units.count(budget.get('of_tokens') or 0)}: {oneline(str(budget['read']))}" if budget.get("read") else "whole"
+    return " · ".join(filter(None, (_seen(row), read, allowed)))
+
+
+def _ways(plan: Plan) -> list[list[str]]:
+    """Ways to read what is not read whole: name, window, tokens once, tokens for each question, memory, words."""
+    return [
+        [
+            f"{'▸ ' if way.get('taken') else ''}{oneline(str(way.get('way', '')))}",
+            units.count(way.get("window") or 0) + (f" ×{way['yarn_factor']:g}" if (way.get("yarn_factor") or 1) > 1 else ""),
+            units.count(way.get("tokens_once") or 0),
+            units.count(way.get("tokens_per_question") or 0),
+            units.size(way.get("memory") or 0),
+            ("" if way.get("fits", True) else "does not fit: ") + oneline(str(way.get("words") or "")),
+        ]
+        for way in plan.get("ways") or ()
+    ]
+
+
+WAYS = ("way", "window", "read once", "per question", "memory", "")
 
 
 def _seen(row: Mapping[str, Any]) -> str:
@@ -178,6 +214,7 @@ def text(plan: Plan, *, width: int = 100) -> str:
     lines += _sources_table(plan, width)
     for number, entry in enumerate(_left_out(plan)):
         lines += _entry("" if number else "left out", entry, width)
+    lines += _ways_table(plan, width)
     for name in ("note", "warning"):
         lines += [line for words in plan.get(f"{name}s") or () for line in _entry(name, oneline(words), width)]
     return "\n".join(cut(line, width) for line in lines)
@@ -192,6 +229,15 @@ def _memory_table(plan: Plan) -> list[str]:
     total = sum(parts.values())
     rows = [[component_name(name), units.size(value), bar(value, total, 20)] for name, value in parts.items()]
     return table(rows, right=[1], indent=" " * 12)
+
+
+def _ways_table(plan: Plan, width: int) -> list[str]:
+    ways = _ways(plan)
+    if not ways:
+        return []
+    head, *rows = table([WAYS[:-1], *(way[:-1] for way in ways)], right=[1, 2, 3, 4], indent=" " * 10)
+    said = (line for row, way in zip(rows, ways, strict=True) for line in (row, *wrap(way[-1], width, indent=" " * 14)))
+    return ["ways".ljust(10) + head[10:], *said]
 
 
 def _sources_table(plan: Plan, width: int) -> list[str]:
@@ -243,6 +289,7 @@ def html(plan: Plan) -> str:
         _memory_html(plan),
         _sources_html(plan),
         _left_out_html(plan),
+        _ways_html(plan),
     ]
     return frame("".join(body), kind="plan", label=f"Plan for {oneline(str(plan.get('model', '')))}: {word}", css=CSS)
 
@@ -292,3 +339,18 @@ def _left_out_html(plan: Plan) -> str:
     entries = "".join(f"<li><bdi>{escape(line)}</bdi></li>" for line in lines)
     head = f'<h4>Left out <span class="soft">{units.plural(len(plan["left_out"]), "source")}</span></h4>'
     return f'{head}<ul class="lines">{entries}</ul>'
+
+
+def _ways_html(plan: Plan) -> str:
+    ways = _ways(plan)
+    if not ways:
+        return ""
+    head = "".join(f'<th scope="col">{name}</th>' for name in WAYS)
+    rows = "".join(_way_row(way) for way in ways)
+    return f'<h4>Ways to read it</h4><table class="grid"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+
+
+def _way_row(way: Sequence[str]) -> str:
+    name, *figures, words = way
+    cells = "".join(f'<td class="num fit">{escape(figure)}</td>' for figure in figures)
+    return f'<tr><th scope="row">{escape(name)}</th>{cells}<td class="soft">{escape(words)}</td></tr>'
