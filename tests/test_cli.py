@@ -84,6 +84,27 @@ def test_plan_without_paths_is_for_shopping(tmp_path: Path, capsys: pytest.Captu
     assert cli.main(["ask", "--model", "auto", "-q", "Why?"]) == 2
 
 
+def test_plan_takes_budgets_for_paths(
+    project: Path, tiny_models: Callable[[str], Path], cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "a=b.md").write_text("Reading by reading.\n" * 200)
+    command = ["plan", str(project), "--model", str(tiny_models("llama")), "--json"]
+    assert cli.main([*command, "--budget", "a=b.md=300", "--budget", "retry.py=0.5"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    rows = {row["path"]: row for row in result["sources"]}
+    assert rows["a=b.md"]["tokens"] <= 300
+    assert (rows["a=b.md"]["budget"]["asked"], rows["retry.py"]["budget"]["asked"]) == (300, 0.5)
+    assert "budget" not in rows["README.md"]
+    assert [way["way"] for way in result["ways"] if way["taken"]] == ["budgets"]
+    for wrong in ("retry.py", "=0.5", "retry.py=", "retry.py=half", "retry.py=-1", "retry.py=nan", "no.py=0.5"):
+        assert cli.main([*command, "--budget", wrong]) == 2
+        assert wrong.partition("=")[0] in capsys.readouterr().err
+    assert cli.main([*command, "--budget", "retry.py=0.5", "--budget", "retry.py=0.1"]) == 2
+    assert "second one" in capsys.readouterr().err
+    assert cli.main(["plan", "--model", "auto", "--budget", "retry.py=0.5"]) == 2
+    assert "there is no PATH" in capsys.readouterr().err
+
+
 def test_a_model_that_was_not_named_is_fetched_only_where_somebody_agrees(
     project: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

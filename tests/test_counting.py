@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 import longctx as lc
-from longctx import counting, stream
+from longctx import counting, prompts, stream
 from longctx.errors import MissingPackageError
 from longctx.looking import Wishes
 from longctx.models import ModelFiles, foreseen
-from longctx.planner import Geometry, imagined, member
+from longctx.planner import Geometry, Sight, imagined, member
 from tests.conftest import CHAT_TEMPLATE
 from tests.videos import make_video
 
@@ -70,3 +70,23 @@ def test_an_estimate_counts_text_by_its_length_and_frames_by_the_room_there_is(p
     assert few.samplings[0].frames == 4
     pinched = counting.estimate(corpus, GEOMETRY, Wishes(), {**ASKED, "window": 1_000})
     assert pinched.tokens["clip.mp4"] < found.tokens["clip.mp4"]
+
+
+def test_costs_are_those_of_the_stream_and_from_above_where_ids_get_longer(project: Path) -> None:
+    corpus, tokenizer = lc.read(project), stream.qwen()
+    made = stream.build(corpus, tokenizer, prompts.Frame())
+    near, far = (counting.Exact(tokenizer, None, first).costs(corpus.sources) for first in (1, 1_000))
+    assert {path: cost.total for path, cost in near.items()} == made.tokens_per_source
+    (number,) = [n for n, segment in corpus.segments.items() if segment.origin.path == "retry.py"]
+    assert near["retry.py"].segments == (made.tokens_per_segment[number],)
+    assert far["retry.py"].total == near["retry.py"].total + 3, "three more digits"
+
+
+def test_estimated_costs_are_those_of_the_estimate_and_count_frames_that_are_shown(project: Path) -> None:
+    make_video(project / "clip.mp4", [i / 4 for i in range(80)])
+    corpus = lc.read(project)
+    (video,) = [source for source in corpus.sources if source.footage is not None]
+    shown = stream.sampled(corpus, {video.path: stream.Shown(20, 128, 96)}, group=2)
+    costs = counting.Estimated(Sight()).costs(shown.sources)
+    assert costs["clip.mp4"].total == 10 * (4 * 3 + counting.STAMP)
+    assert costs["README.md"].total == stream.count(corpus, None)[0]["README.md"]

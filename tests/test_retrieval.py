@@ -136,3 +136,17 @@ def test_importing_the_room_imports_no_heavy_package():
     code = "import sys, longctx.retrieval; print({'torch', 'bm25s', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_no_source_is_given_more_than_its_cap_and_the_others_have_what_is_left() -> None:
+    segments = [(number, f"timeout {number}", 10) for number in range(1, 13)]
+    sources = ["a"] * 4 + ["b"] * 4 + ["c"] * 4
+    index = Index(segments, sources)
+    caps = [(("a", "b"), 20), (("unknown",), 5)]
+    choice = index.choose("timeout", 60, caps=caps)
+    assert sum(sources[number - 1] in "ab" for number in choice.ids) == 2
+    assert sum(sources[number - 1] == "c" for number in choice.ids) == 3, "35 tokens are left for what has no cap"
+    assert len(index.choose("timeout", 60).ids) == 6
+    assert index.choose("timeout", 10, caps=[(("a",), 20)]).tokens <= 10
+    with pytest.raises(UsageError, match="cannot be negative"):
+        index.choose("timeout", 10, caps=[(("a",), -1)])

@@ -21,6 +21,8 @@ from longctx.planner.yarn import STEPS
 
 Budget = float | int
 
+#: Tokens below which nothing can be chosen: what frames a source and marks a segment takes as much.
+LEAST_REST = 32
 #: Shares are sums of decimals: 0.1 + 0.2 + 0.7 is all of it.
 _EPSILON = 1e-9
 
@@ -99,7 +101,7 @@ class Division:
         room: tokens for segments in one prompt, of which shares are shares.
         rooms: tokens by the key of each budget.
         rest: tokens that are left for all that has no budget, where every budget is used up.
-        whole: whether everything is there at once; else what has no budget is chosen for each question.
+        whole: whether everything is there at once, or nothing but what has a budget; else segments are chosen for each question.
     """
 
     window: int
@@ -179,7 +181,7 @@ def divide(
             f"the budgets ask for {asked:,} tokens, and a window of {wide:,} has room for {room:,} ({said})",
             hint="give shares, fewer tokens, or a larger window",
         )
-    return _division(claims, wide, room, whole=not others or asked >= room)
+    return _division(claims, wide, room, whole=not others or room - asked < LEAST_REST)
 
 
 def _windows(found: Limits) -> Iterator[tuple[int, int]]:

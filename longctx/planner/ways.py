@@ -99,7 +99,7 @@ def _ways(limits: Limits, corpus_tokens: int) -> Iterator[Way]:
 
 def _whole(limits: Limits, corpus_tokens: int) -> Way:
     rope, tokens = limits.geometry.rope, corpus_tokens + limits.overhead + limits.reserve
-    factor, memory = rope.choose(tokens), limits.estimate(tokens, limits.chunks[-1])
+    factor, memory = rope.choose(tokens), limits.estimate(tokens, limits.chunk_for(tokens) or limits.chunks[-1])
     reached = tokens <= rope.maximum_window
     words = "all of it, read once"
     if not reached:

@@ -36,7 +36,8 @@ def views(word: str) -> dict[str, str]:
     plan = {
         "model": word, "fits": False, "window": 8192, "native_window": 4096, "yarn_factor": 2.0, "prompt_tokens": 900,
         "memory": {"weights": 10**9, word: 10**8, "total": 11 * 10**8, "available": 10**8, "basis": word}, "disk": 5,
-        "sources": [{"path": word, "tokens": 900}, {"path": "empty", "tokens": 0}], "chunk": 9,
+        "sources": [{"path": word, "tokens": 900, "budget": {"key": word, "tokens": 9, "of_tokens": 99, "read": word}},
+                    {"path": "empty", "tokens": 0}], "chunk": 9, "ways": [{"way": word, "words": word, "taken": True}],
         "left_out": [word, {"path": word}], "warnings": [word], "notes": [word], "mode": word, "counts_basis": word,
     }  # fmt: skip
     rows = [

@@ -252,6 +252,33 @@ def test_a_plan_shows_what_is_seen_of_videos_and_which_tokens_are_estimates() ->
     assert "≈" not in budget.html(plan(sources=rows[:2])) + budget.text(plan(sources=rows[:2]))
 
 
+def test_a_plan_shows_budgets_and_what_other_ways_would_cost() -> None:
+    given = {"key": "src", "asked": 0.5, "tokens": 5878, "of_tokens": 4709, "read": "signatures"}
+    rows = [
+        {"path": "src/a.py", "tokens": 900, "budget": given},
+        {"path": "b.md", "tokens": 50, "budget": {"key": "b.md", "asked": 99, "tokens": 99, "of_tokens": 50, "read": ""}},
+    ]
+    way = {"way": "whole", "fits": False, "window": 524_288, "yarn_factor": 2.0, "tokens_once": 300_000, "memory": 9 * 10**9}
+    ways = [
+        {**way, "words": "1.0 GB too much"},
+        {"way": "budgets", "taken": True, "window": 8192, "yarn_factor": 1.0, "tokens_per_question": 77, "words": "less"},
+    ]
+    lines = budget.text(plan(sources=rows, ways=ways)).split("\n")
+    assert "              of 4,709: signatures · budget of src: 5,878" in lines
+    assert "              whole · budget: 99" in lines
+    head = next(number for number, line in enumerate(lines) if line.startswith("ways "))
+    assert lines[head].split() == ["ways", "way", "window", "read", "once", "per", "question", "memory"]
+    assert lines[head + 1].split() == ["whole", "524,288", "×2", "300,000", "0", "9.0", "GB"]
+    assert lines[head + 2].strip() == "does not fit: 1.0 GB too much"
+    assert lines[head + 3].split()[:3] == ["▸", "budgets", "8,192"]
+    html = budget.html(plan(sources=rows, ways=ways))
+    assert "of 4,709: signatures · budget of src: 5,878" in html
+    assert "does not fit: 1.0 GB too much" in html
+    assert "<h4>Ways to read it</h4>" in html
+    assert "Ways" not in budget.html(plan())
+    assert "\nways" not in budget.text(plan())
+
+
 def test_a_plan_without_most_of_its_keys_still_shows() -> None:
     assert budget.text({"model": "m"}).startswith("plan      m · fits\nwindow    not known")
     assert "Plan for m" in budget.html({"model": "m"})
