@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from longctx import looking, planner
@@ -81,7 +81,16 @@ def owners(paths: Iterable[str], budgets: Mapping[str, Budget]) -> dict[str, str
 
 
 def _means(key: str, path: str) -> bool:
-    return key == path or _is_inside(key, path) or (not key.startswith("!") and Patterns.of([key], "budgets").match(path))
+    return key == path or _is_inside(key, path) or _pattern(key).match(path)
+
+
+@lru_cache(maxsize=256)
+def _pattern(key: str) -> Patterns:
+    """A key as a pattern; a path that is none, such as one with a lone bracket, means itself only."""
+    try:
+        return Patterns.of([key], "budgets")
+    except UsageError:
+        return Patterns(None)
 
 
 def _is_inside(key: str, path: str) -> bool:
@@ -278,11 +287,6 @@ class Budgeting:
         largest = max(patch, *(cost.largest for cost in self.costs.values()))
         return planner.divide(self.geometry, claims, self.free, largest_item=largest, **self.asked)
 
-    @cached_property
-    def drops_free(self) -> bool:
-        """Whether budgets leave no room for what has none."""
-        return self.division.whole and self.free > self.division.rest
-
     def is_chosen(self, path: str) -> bool:
         """Whether segments of a source that has a budget are chosen for each question."""
         key = self.owners[path]
@@ -374,7 +378,7 @@ class Budgeting:
     def made(self, seen: Seen, parts: Mapping[str, Part], caps: tuple[tuple[frozenset[str], int], ...]) -> Given:
         """All of it together."""
         read = {path: part for path, part in parts.items() if not self.is_chosen(path)}
-        dropped = [path for path in self.sources if path not in self.owners] if self.drops_free else []
+        dropped = [path for path in self.sources if path not in self.owners] if self.division.alone else []
         kept = (
             (read[s.path].source if s.path in read else s) for s in seen.corpus.sources if s.path in self.owners or not dropped
         )

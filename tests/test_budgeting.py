@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,11 @@ def taken(plan: lc.Plan, *paths: str) -> int:
 )
 def test_a_source_counts_under_the_nearest_name(budgets: dict[str, float], key: str | None) -> None:
     assert owners(["src/deep/a.py"], budgets).get("src/deep/a.py") == key
+
+
+@pytest.mark.parametrize("name", ["a[.md", "!.md", "#.md", " a.md", "a\\"])
+def test_a_path_that_is_no_pattern_means_itself(name: str) -> None:
+    assert owners([name, "b.md"], {name: 0.1}) == {name: name}
 
 
 @pytest.mark.parametrize(
@@ -304,6 +310,14 @@ def test_what_was_planned_stays_planned_where_a_smaller_window_turned_out_to_do(
     again = planning.without_frames(plan, "gone.mp4", [0.0], Job(lambda job: None, title="t"))
     assert again.whole
     assert again.stream.ids.tolist() == plan.stream.ids.tolist()
+
+
+def test_others_that_come_to_more_than_was_estimated_are_not_dropped(corpus: lc.Corpus, here: dict[str, Any]) -> None:
+    plan = lc.plan(corpus, **here, budgets={"src": 0.5, "notes.md": 0.2})
+    assert plan.given is not None
+    less = replace(plan.given.division, rest=1)
+    again = planning._made(replace(plan.request, division=less))
+    assert {source.path for source in again.corpus.sources} == {source.path for source in plan.corpus.sources}
 
 
 # -- for each question -------------------------------------------------------------------------------------------------

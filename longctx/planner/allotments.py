@@ -101,7 +101,8 @@ class Division:
         room: tokens for segments in one prompt, of which shares are shares.
         rooms: tokens by the key of each budget.
         rest: tokens that are left for all that has no budget, where every budget is used up.
-        whole: whether everything is there at once, or nothing but what has a budget; else segments are chosen for each question.
+        whole: whether all that is read is there at once; else segments are chosen for each question.
+        alone: whether nothing is read but what has a budget, because budgets leave no room for anything else.
     """
 
     window: int
@@ -109,6 +110,7 @@ class Division:
     rooms: Mapping[str, int]
     rest: int
     whole: bool
+    alone: bool = False
 
 
 def divide(
@@ -181,7 +183,8 @@ def divide(
             f"the budgets ask for {asked:,} tokens, and a window of {wide:,} has room for {room:,} ({said})",
             hint="give shares, fewer tokens, or a larger window",
         )
-    return _division(claims, wide, room, whole=not others or room - asked < LEAST_REST)
+    alone = room - asked < LEAST_REST
+    return _division(claims, wide, room, whole=alone or not others, alone=alone and others > 0)
 
 
 def _windows(found: Limits) -> Iterator[tuple[int, int]]:
@@ -192,6 +195,6 @@ def _windows(found: Limits) -> Iterator[tuple[int, int]]:
         yield wide, min(wide, found.room) if found.room >= found.least else wide
 
 
-def _division(claims: Sequence[Claim], window: int, room: int, *, whole: bool) -> Division:
+def _division(claims: Sequence[Claim], window: int, room: int, *, whole: bool, alone: bool = False) -> Division:
     rooms = {claim.key: claim.room(room) for claim in claims}
-    return Division(window, room, rooms, max(0, room - sum(claim.taken(room) for claim in claims)), whole)
+    return Division(window, room, rooms, max(0, room - sum(claim.taken(room) for claim in claims)), whole, alone)

@@ -123,8 +123,10 @@ def test_an_asked_window_is_the_only_one():
 
 def test_shares_of_everything_leave_nothing_for_the_others_and_nothing_is_chosen():
     found = divided([Claim("a", 0.4, 10**6), Claim("b", 0.6, 10**6)], 40_000)
-    assert found.whole
+    assert (found.whole, found.alone) == (True, True)
     assert found.rest <= 1  # each share is rounded down
+    assert not divided([Claim("a", 1.0, 10**6)]).alone, "there are no others"
+    assert not divided([Claim("a", 0.5, 10**6)], 100).alone
 
 
 @pytest.mark.parametrize("claims", [[("a", 33_000)], [("a", 4_000), ("b", 29_000)], [("a", 1.0), ("b", 100)]])
