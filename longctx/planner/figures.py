@@ -61,7 +61,7 @@ class Figures:
             is no corpus, and the figures are those of a prompt that fills the window.
         device: ``"cuda"``, ``"mps"`` or ``"cpu"``.
         bits: per weight.
-        dtype: of what is not quantised, and of K/V.
+        dtype: of what is not quantised.
         window: tokens that prompt, conversation and answer may fill.
         native_window: of the model, without YaRN.
         maximum_window: of the model, with YaRN.
@@ -83,6 +83,8 @@ class Figures:
         wanted_tokens: that should be there at once: all of the corpus and a conversation, or the window that was asked for, or
             without either the native one.
         lacking: bytes that are missing for these; 0 where none are.
+        kv_dtype: of K/V in full-attention layers.
+        kv_device: where that K/V is kept.
     """
 
     model: str
@@ -110,6 +112,8 @@ class Figures:
     notes: tuple[str, ...] = ()
     wanted_tokens: int = 0
     lacking: int = 0
+    kv_dtype: str = ""
+    kv_device: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The figures as the JSON contract of ``longctx plan`` has them: bytes are integers."""
@@ -120,6 +124,8 @@ class Figures:
             "device": self.device,
             "bits": self.bits,
             "dtype": self.dtype,
+            "kv_dtype": self.kv_dtype,
+            "kv_device": self.kv_device,
             "window": self.window,
             "native_window": self.native_window,
             "maximum_window": self.maximum_window,
