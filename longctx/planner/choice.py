@@ -17,7 +17,7 @@ from longctx.planner.figures import Figures
 from longctx.planner.geometry import Geometry
 from longctx.planner.notes import gb
 
-#: Tried in this order: 16 bits lose nothing, 4 are what else fits; K/V as it is, then in 8 bits, which loses less than 4 bits of
+#: Tried in this order: 16 bits lose nothing, 4 are what else fits; K/V as it is, then in 8 bits, which lose less than 4 bits of
 #: weights do. 4 bits of K/V are only obeyed.
 BITS = (16, 4)
 KV = (None, "int8")

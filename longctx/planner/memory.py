@@ -110,7 +110,9 @@ class Precision:
             raise UsageError(f"dtype={self.dtype!r} is not one of {tuple(ELEMENT)}")
         if self.kv_dtype not in ("", *KV_DTYPES):
             able = (self.dtype, *KV_DTYPES)
-            raise UsageError(f"kv_dtype={self.kv_dtype!r} is not one of {able}", hint="leave it out for K/V in the dtype of the rest")
+            raise UsageError(
+                f"kv_dtype={self.kv_dtype!r} is not one of {able}", hint="leave it out for K/V in the dtype of the rest"
+            )
 
     @property
     def element(self) -> int:

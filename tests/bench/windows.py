@@ -21,8 +21,8 @@ KV: dict[str, dict[str, str]] = {
     "int4": {"kv_dtype": "int4"},
     "bf16, on the CPU ²": {"kv_device": "cpu"},
 }
-CAPTION = f"""Computed, never measured: the largest window in {BITS} bits on one CUDA GPU, by how K/V is kept, for text alone, with
-10 % and 1 GB kept as headroom. GB are 10⁹ bytes; ×2 and ×4 are the steps of YaRN. Where nothing fits: what the weights and a
+CAPTION = f"""Computed, never measured: the largest window in {BITS} bits on one CUDA GPU, by how K/V is kept, for text alone,
+with 10 % and 1 GB kept as headroom. GB are 10⁹ bytes; ×2 and ×4 are the steps of YaRN. Where nothing fits: what the weights and a
 window of 2,048 tokens would need."""
 
 
@@ -59,7 +59,7 @@ def markdown() -> str:
     host = shopped(large, planner.imagined("cuda", 24 * 10**9), kv_device="cpu").memory.host
     notes = (
         f"¹ bitsandbytes leaves its experts in 16 bits: {weights / 1e9:.1f} GB of weights, which is the honest size.",
-        f"² In the CPU's memory, besides: {host / 1e9:.1f} GB for the 4B at its full window. It waits for the bus, and never ran yet.",
+        f"² In the CPU's memory, besides: {host / 1e9:.1f} GB for the 4B at its full window. It waits for the bus; never run yet.",
     )
     return "\n".join([CAPTION, "", *(f"| {' | '.join(line)} |" for line in lines), "", "  \n".join(notes)])
 

@@ -475,7 +475,13 @@ def test_a_million_tokens_on_a_small_gpu_have_an_honest_plan():
     assert figures.memory.host == 1_010_000 * 32_768
     assert any("33.1 GB, besides" in note and "never run on a GPU" in note for note in figures.notes)
     refused = plan(
-        qwen("4B"), model="m", source_tokens=None, overhead_tokens=0, device=imagined("cuda", 16 * 10**9), bits=4, window=1_010_000
+        qwen("4B"),
+        model="m",
+        source_tokens=None,
+        overhead_tokens=0,
+        device=imagined("cuda", 16 * 10**9),
+        bits=4,
+        window=1_010_000,
     )
     assert not refused.fits
     assert "kv_device='cpu' would fit with 33.1 GB in the CPU's memory" in refused.warnings

@@ -3,8 +3,8 @@
 transformers gives each chunk a boolean mask of chunk x total, which at a million tokens takes gigabytes, keeps SDPA off its
 fastest kernel and has it copy K/V to every query head. Here the past is attended without a mask and the chunk itself causally;
 the two are merged by their log-sum-exp (as in Dao et al. 2022, FlashAttention, section 3.1). Whatever is not plain causal
-attention on a CPU goes the way of transformers' own ``sdpa``. A past that is packed is attended block by block, merged alike, on
-GPUs too.
+attention on a CPU goes the way of transformers' own ``sdpa``. A past that is packed is attended block by block, merged alike,
+on GPUs too.
 """
 
 from __future__ import annotations
@@ -83,7 +83,6 @@ def attend(
 
 
 def _after_past(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None, past: int) -> torch.Tensor:
-    groups = query.shape[1] // key.shape[1]
     if query.shape[2] == 1:
         folded = scaled_dot_product_attention(_folded(query, key.shape[1]), key, value, scale=scale)
         return folded.reshape(query.shape)

@@ -39,7 +39,7 @@ class Codec(Protocol):
 class AsTheyAre:
     """Nothing is lost, nothing is saved."""
 
-    names = ("",)
+    names: tuple[str, ...] = ("",)
 
     def pack(self, states: torch.Tensor) -> Sequence[torch.Tensor]:
         """The numbers."""
@@ -58,7 +58,7 @@ class Int8:
     tensor([[[[ 1.0079, -2.0000,  0.5039,  0.0000]]]])
     """
 
-    names = ("", "_scale")
+    names: tuple[str, ...] = ("", "_scale")
 
     def pack(self, states: torch.Tensor) -> Sequence[torch.Tensor]:
         """Codes [.., head size] and scales [.., 1]."""
@@ -82,25 +82,31 @@ class Int4:
     (32, 4, True)
     """
 
-    names = ("", "_range")
+    names: tuple[str, ...] = ("", "_range")
 
     def pack(self, states: torch.Tensor) -> Sequence[torch.Tensor]:
         """Two codes a byte [.., head size / 2]; least numbers and steps [.., 2 x head size / group]."""
         group = math.gcd(GROUP, states.shape[-1])
-        groups = states.float().clamp(-HALF_MOST, HALF_MOST).unflatten(-1, (-1, group))
+        groups = _grouped(states.float().clamp(-HALF_MOST, HALF_MOST), group)
         least = groups.amin(-1, keepdim=True)
         ranges = torch.cat([least, (groups.amax(-1, keepdim=True) - least) / 15], -1).half()
         least, step = ranges.float().unbind(-1)
         codes = ((groups - least.unsqueeze(-1)) / step.where(step > 0, 1.0).unsqueeze(-1)).round().clamp(0, 15)
-        low, high = codes.to(torch.uint8).flatten(-2).unflatten(-1, (-1, 2)).unbind(-1)
+        low, high = _grouped(codes.to(torch.uint8).flatten(-2), 2).unbind(-1)
         return low | (high << 4), ranges.flatten(-2)
 
     def unpack(self, parts: Sequence[torch.Tensor], dtype: torch.dtype) -> torch.Tensor:
         """Least numbers plus codes times steps."""
         packed, ranges = parts
-        least, step = ranges.float().unflatten(-1, (-1, 2)).unbind(-1)
-        codes = torch.stack([packed & 15, packed >> 4], -1).flatten(-2).unflatten(-1, (least.shape[-1], -1))
+        least, step = _grouped(ranges.float(), 2).unbind(-1)
+        codes = torch.stack([packed & 15, packed >> 4], -1).flatten(-2)
+        codes = _grouped(codes, codes.shape[-1] // least.shape[-1])
         return torch.addcmul(least.unsqueeze(-1), codes.float(), step.unsqueeze(-1)).flatten(-2).to(dtype)
+
+
+def _grouped(numbers: torch.Tensor, size: int) -> torch.Tensor:
+    """The last axis in groups of so many."""
+    return numbers.reshape(*numbers.shape[:-1], -1, size)
 
 
 CODECS: dict[str, type[Codec]] = {"": AsTheyAre, "int8": Int8, "int4": Int4}

@@ -124,9 +124,7 @@ class StoredPrefix:
 
 
 def _kv(state: State, start: int, stop: int) -> dict[str, RawTensor]:
-    return {
-        f"{name}.{i}": _raw(part) for i, layer in state.growing.items() for name, part in layer.parts(start, stop).items()
-    }
+    return {f"{name}.{i}": _raw(part) for i, layer in state.growing.items() for name, part in layer.parts(start, stop).items()}
 
 
 def _recurrent(state: State) -> dict[str, RawTensor]:
