@@ -30,6 +30,8 @@ class LoadSpec:
         cache_folder: where pre-quantised weights are kept.
         prefix_folder: where prefixes are kept; None keeps nothing on disk.
         prompt_version: version of the prompt format, part of a prefix's identity.
+        kv_dtype: ``"int8"`` or ``"int4"`` for K/V; empty for the dtype of the rest.
+        kv_host: whether K/V is kept in the CPU's memory.
     """
 
     name: str
@@ -42,6 +44,8 @@ class LoadSpec:
     rope_parameters: Mapping[str, Any] | None = None
     prefix_folder: Path | None = None
     prompt_version: str = ""
+    kv_dtype: str = ""
+    kv_host: bool = False
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ def plan(
     reserve: int | None = None,
     chunk: int | None = None,
     max_window: int | None = None,
+    kv_dtype: str | None = None,
+    kv_device: str | None = None,
     largest_item: int = 0,
     samplings: Sequence[Sampling] = (),
     estimated: Collection[str] = (),
@@ -63,6 +65,8 @@ def plan(
         reserve: tokens kept for conversation and answer.
         chunk: tokens of one prefill step; None takes the largest usual one that the memory allows.
         max_window: the model's maximum, in place of the table's.
+        kv_dtype: of K/V: ``"int8"``, ``"int4"``; None takes the dtype of the rest.
+        kv_device: where K/V is kept: ``"cpu"`` for the CPU's memory beside a GPU; None for the model's device.
         largest_item: tokens of the largest picture or temporal patch, which no prefill step cuts; 0 where none is seen.
         samplings: what is looked at of each video, for the rows of these sources.
         estimated: paths of sources whose tokens are estimates.
@@ -95,6 +99,8 @@ def plan(
             max_window=max_window,
             reserve=reserve,
             chunk=chunk,
+            kv_dtype=kv_dtype,
+            kv_device=kv_device,
             largest_item=largest_item,
             model=model,
         ),
@@ -209,6 +215,7 @@ class _Planner:
             limits.estimate(tokens, chunk),
             tokens,
             lighter=limits.lighter(tokens, chunk),
+            tighter=limits.tighter(tokens, chunk),
             shorter=limits.shorter(tokens),
             device=limits.device,
             larger=limits.larger(tokens),
@@ -224,7 +231,8 @@ class _Planner:
         if wanted > self.limits.maximum:
             yield notes.past_maximum(self.geometry, wanted, self.limits.maximum)
         elif self.limits.asked_window is None:
-            yield notes.past_memory(self.limits.estimate(wanted, self.limits.chunks[-1]), wanted)
+            chunk = self.limits.chunks[-1]
+            yield notes.past_memory(self.limits.estimate(wanted, chunk), wanted, self.limits.tighter(wanted, chunk))
 
     def result(
         self,
@@ -250,6 +258,8 @@ class _Planner:
             device=device.kind,
             bits=precision.bits,
             dtype=precision.dtype,
+            kv_dtype=precision.kv_dtype or precision.dtype,
+            kv_device="cpu" if precision.kv_host else device.kind,
             window=window,
             native_window=rope.native_window,
             maximum_window=rope.maximum_window,
@@ -260,13 +270,13 @@ class _Planner:
             reserve=reserve,
             planned_tokens=tokens,
             memory=memory,
-            disk=bytes_of.prefix(self.geometry, prompt, precision.element),
+            disk=bytes_of.prefix(self.geometry, prompt, precision),
             chunk=chunk,
             sources=tuple(self.shares()),
             left_out=self.left_out(prompt - self.overhead) if mode == "retrieval" else (),
             warnings=(*remarks, *known, *notes.beyond(device), *device.warnings),
             counts_basis=self.basis(),
-            notes=(*notes.place(device), *self.steps()),
+            notes=(*notes.place(device), *notes.host(memory), *self.steps()),
             wanted_tokens=self.wanted,
             lacking=max(0, needed.total - needed.available),
             ways=tuple(self.ways(mode, window, factor, prompt - self.overhead, memory.total)) if fits else (),

@@ -17,8 +17,10 @@ from longctx.planner.figures import Figures
 from longctx.planner.geometry import Geometry
 from longctx.planner.notes import gb
 
-#: Tried in this order: 16 bits lose nothing, 4 are what else fits.
+#: Tried in this order: 16 bits lose nothing, 4 are what else fits; K/V as it is, then in 8 bits, which lose less than 4 bits of
+#: weights do. 4 bits of K/V are only obeyed.
 BITS = (16, 4)
+KV = (None, "int8")
 
 
 @dataclass(frozen=True)
@@ -44,19 +46,22 @@ class Choice:
         name: of the member.
         bits: per weight.
         words: why it and not another.
+        kv_dtype: of K/V; None for that of the rest.
     """
 
     name: str
     bits: int
     words: tuple[str, ...]
+    kv_dtype: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """One member in so many bits, and what it comes to."""
+    """One member in so many bits, with such K/V, and what it comes to."""
 
     candidate: Candidate
     figures: Figures
+    kv_dtype: str | None
 
     @property
     def name(self) -> str:
@@ -94,7 +99,12 @@ class _Way:
 
     @property
     def label(self) -> str:
-        return f"{self.name}{' (on this machine already)' if self.candidate.here else ''} in {self.bits} bits"
+        return f"{self.name}{' (on this machine already)' if self.candidate.here else ''} in {self.precision}"
+
+    @property
+    def precision(self) -> str:
+        packed = self.figures.kv_dtype != self.figures.dtype
+        return f"{self.bits} bits" + (f" with {self.kv_dtype} K/V" if packed else "")
 
 
 def choose(candidates: Sequence[Candidate], asked: Mapping[str, Any]) -> Choice:
@@ -114,12 +124,12 @@ def choose(candidates: Sequence[Candidate], asked: Mapping[str, Any]) -> Choice:
     >>> gpu = imagined("cuda", 16 * 10**9)
     >>> family = [Candidate(Geometry.from_config(member.config, name=member.name), gpu) for member in FAMILY]
     >>> choices = [choose(family, {"source_tokens": [("a.py", n)], "overhead_tokens": 300}) for n in (50_000, 150_000)]
-    >>> [(choice.name, choice.bits) for choice in choices]
-    [('Qwen/Qwen3.5-9B', 4), ('Qwen/Qwen3.5-4B', 4)]
+    >>> [(choice.name, choice.bits, choice.kv_dtype) for choice in choices]
+    [('Qwen/Qwen3.5-9B', 4, None), ('Qwen/Qwen3.5-9B', 4, 'int8')]
     """
     ways = list(_ways(candidates, asked))
     best = next((way for way in ways if way.holds), None) or max(ways, key=_merit)
-    return Choice(best.name, best.bits, tuple(_words(best, ways, candidates, asked)))
+    return Choice(best.name, best.bits, tuple(_words(best, ways, candidates, asked)), best.kv_dtype)
 
 
 def _merit(way: _Way) -> tuple[float, int, int, int]:
@@ -130,34 +140,42 @@ def _merit(way: _Way) -> tuple[float, int, int, int]:
 def _ways(candidates: Sequence[Candidate], asked: Mapping[str, Any]) -> Iterator[_Way]:
     """What can be run at all, the best first."""
     bits = BITS if asked.get("bits") is None else (asked["bits"],)
+    ways = [(width, kv) for width in bits for kv in _kv(candidates, asked)]
     failed: PlanError | None = None
     found = False
     for candidate in sorted(candidates, key=lambda candidate: -candidate.geometry.parameters.total):
         if candidate.geometry.experts_kept and asked.get("bits") != 16:
             continue
-        for width in bits:
+        for width, kv in ways:
             try:
-                figures = _planned(candidate, asked, width)
+                figures = _planned(candidate, asked, width, kv)
             except PlanError as error:  # too little room for instructions; another member may have it
                 failed = error
                 continue
             found = True
-            yield _Way(candidate, figures)
+            yield _Way(candidate, figures, kv)
     if not found:
         raise failed or UsageError(f"bits={bits[0]}: no member of the family can be run in them", hint="give bits=16")
 
 
-def _planned(candidate: Candidate, asked: Mapping[str, Any], bits: int) -> Figures:
-    given = {**asked, "bits": bits, "model": candidate.geometry.name, "device": candidate.device}
+def _kv(candidates: Sequence[Candidate], asked: Mapping[str, Any]) -> Sequence[str | None]:
+    """What is tried for K/V: what was asked for, or all that the device runs."""
+    if asked.get("kv_dtype") is not None:
+        return (asked["kv_dtype"],)
+    return KV if candidates[0].device.kind != "mps" else (None,)
+
+
+def _planned(candidate: Candidate, asked: Mapping[str, Any], bits: int, kv_dtype: str | None) -> Figures:
+    given = {**asked, "bits": bits, "kv_dtype": kv_dtype, "model": candidate.geometry.name, "device": candidate.device}
     return plan(candidate.geometry, **given)
 
 
 # -- words -------------------------------------------------------------------------------------------------------------
 def _words(best: _Way, ways: Sequence[_Way], candidates: Sequence[Candidate], asked: Mapping[str, Any]) -> Iterator[str]:
     yield _verdict(best)
-    fuller = [way for way in ways if way.name == best.name and way.bits > best.bits]
+    fuller = [way for way in ways[: ways.index(best)] if way.name == best.name]
     if fuller and fuller[-1].figures.lacking:
-        yield f"in {fuller[-1].bits} bits it would lack {gb(fuller[-1].figures.lacking)}"
+        yield f"in {fuller[-1].precision} it would lack {gb(fuller[-1].figures.lacking)}"
     larger = [way for way in ways if way.size > best.size]
     if larger:
         yield _missed(larger[-1])  # the nearest, in the fewest bits
@@ -203,7 +221,7 @@ def _skipped(candidates: Sequence[Candidate], asked: Mapping[str, Any]) -> Itera
         return
     for candidate in candidates:
         if candidate.geometry.experts_kept:
-            kept, whole = (_planned(candidate, asked, bits) for bits in (4, 16))
+            kept, whole = (_planned(candidate, asked, bits, asked.get("kv_dtype")) for bits in (4, 16))
             verdict = f"would lack {gb(whole.lacking)}" if whole.lacking else "would fit, and be taken"
             yield (
                 f"{candidate.geometry.name} is skipped: bitsandbytes leaves its experts in 16 bits, so that its weights would "

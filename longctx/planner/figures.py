@@ -84,7 +84,7 @@ class Figures:
             is no corpus, and the figures are those of a prompt that fills the window.
         device: ``"cuda"``, ``"mps"`` or ``"cpu"``.
         bits: per weight.
-        dtype: of what is not quantised, and of K/V.
+        dtype: of what is not quantised.
         window: tokens that prompt, conversation and answer may fill.
         native_window: of the model, without YaRN.
         maximum_window: of the model, with YaRN.
@@ -108,6 +108,8 @@ class Figures:
         lacking: bytes that are missing for these; 0 where none are.
         ways: to read the corpus, each with its cost, where it is not read whole.
         segment_room: tokens of which the shares of budgets are shares; 0 where there are no budgets.
+        kv_dtype: of K/V in full-attention layers.
+        kv_device: where that K/V is kept.
     """
 
     model: str
@@ -137,6 +139,8 @@ class Figures:
     lacking: int = 0
     ways: tuple[Way, ...] = ()
     segment_room: int = 0
+    kv_dtype: str = ""
+    kv_device: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The figures as the JSON contract of ``longctx plan`` has them: bytes are integers."""
@@ -147,6 +151,8 @@ class Figures:
             "device": self.device,
             "bits": self.bits,
             "dtype": self.dtype,
+            "kv_dtype": self.kv_dtype,
+            "kv_device": self.kv_device,
             "window": self.window,
             "native_window": self.native_window,
             "maximum_window": self.maximum_window,

@@ -132,7 +132,22 @@ class Limits:
     def lighter(self, tokens: int, chunk: int) -> list[tuple[int, Memory]]:
         """Fewer bits that would do or come closer."""
         fewer = (bits for bits in bytes_of.BITS if bits < self.precision.bits)
-        return [(bits, self.estimate(tokens, chunk, Precision(bits, self.precision.dtype))) for bits in fewer]
+        return [(bits, self.estimate(tokens, chunk, replace(self.precision, bits=bits))) for bits in fewer]
+
+    def tighter(self, tokens: int, chunk: int) -> list[tuple[str, Memory]]:
+        """K/V in fewer bits, or in the CPU's memory, as arguments of a plan, with what it would take."""
+        if self.device.kind == "mps":
+            return []
+        now = self.precision
+        ways = {"kv_dtype='int8'": replace(now, kv_dtype="int8"), "kv_dtype='int4'": replace(now, kv_dtype="int4")}
+        if self.device.kind == "cuda":
+            ways["kv_device='cpu'"] = replace(now, kv_host=True)
+        element = now.kv_bytes(self.geometry.head_dim)
+        return [
+            (way, self.estimate(tokens, chunk, precision))
+            for way, precision in ways.items()
+            if precision.kv_bytes(self.geometry.head_dim) < element or precision.kv_host > now.kv_host
+        ]
 
     def larger(self, tokens: int) -> int:
         """Bytes of the smallest device of this kind that people own and that would do, or 0."""
@@ -160,6 +175,8 @@ def limits(
     max_window: int | None = None,
     reserve: int | None = None,
     chunk: int | None = None,
+    kv_dtype: str | None = None,
+    kv_device: str | None = None,
     largest_item: int = 0,
     model: str = "",
 ) -> Limits:
@@ -183,13 +200,32 @@ def limits(
     return Limits(
         geometry=geometry,
         device=device,
-        precision=Precision(default_bits(geometry) if bits is None else bits, dtype or device.dtype),
+        precision=_precision(geometry, device, bits, dtype or device.dtype, kv_dtype, kv_device),
         overhead=overhead_tokens,
         largest_item=largest_item,
         asked_window=window,
         asked_reserve=None if reserve is None else _positive("reserve", reserve),
         asked_chunk=None if chunk is None else _positive("chunk", chunk),
     )
+
+
+def _precision(
+    geometry: Geometry, device: Device, bits: int | None, dtype: str, kv_dtype: str | None, kv_device: str | None
+) -> Precision:
+    """How numbers are held on a device.
+
+    Raises:
+        UsageError: K/V cannot be held like that there.
+    """
+    packed = "" if kv_dtype in (None, dtype) else kv_dtype
+    if kv_device not in (None, "cpu", device.kind):
+        raise UsageError(f"kv_device={kv_device!r} is neither 'cpu' nor the model's device, {device.kind!r}")
+    host = kv_device == "cpu" and device.kind != "cpu"
+    if device.kind == "mps" and (packed or host):
+        raise UsageError("K/V cannot be packed on 'mps': torch's kernel there does not tell the sum that blocks are merged by")
+    if packed == "int4" and geometry.head_dim % 2:
+        raise UsageError(f"kv_dtype='int4' puts two numbers into a byte, and the head size is {geometry.head_dim}")
+    return Precision(default_bits(geometry) if bits is None else bits, dtype, packed, host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +258,8 @@ def room(
     max_window: int | None = None,
     reserve: int | None = None,
     chunk: int | None = None,
+    kv_dtype: str | None = None,
+    kv_device: str | None = None,
     largest_item: int = 0,
 ) -> Room:
     """How many tokens frames of videos may take beside what is there already, if everything is to be read whole.
@@ -242,6 +280,8 @@ def room(
         max_window: likewise.
         reserve: likewise.
         chunk: likewise.
+        kv_dtype: likewise.
+        kv_device: likewise.
         largest_item: tokens of the largest picture or temporal patch; of frames: :func:`longctx.planner.largest_patch`.
 
     Raises:
@@ -260,6 +300,8 @@ def room(
         max_window=max_window,
         reserve=reserve,
         chunk=chunk,
+        kv_dtype=kv_dtype,
+        kv_device=kv_device,
         largest_item=largest_item,
     )
     taken, rope = source_tokens + overhead_tokens + found.reserve, found.geometry.rope

@@ -7,6 +7,7 @@ live at a time. On CUDA the sum carries 10 % and 1 GB of headroom, because it wa
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import gcd
 
 from longctx.errors import UsageError
 from longctx.planner.geometry import Geometry, Linear, Recurrence
@@ -27,6 +28,10 @@ CUDA_HEADROOM, CUDA_SHARE = 1_000_000_000, 0.10
 SNAPSHOTS = 2
 #: Gated DeltaNet's reference code works on blocks of this many tokens.
 DELTA_BLOCK = 64
+#: How K/V may be held besides as the rest: a byte a number, or half a byte. Where it is packed, or kept in the CPU's memory, so
+#: many tokens are unpacked at a time; in 4 bits so many numbers share a scale, at most.
+KV_DTYPES = ("int8", "int4")
+KV_BLOCK, KV_GROUP = 4_096, 32
 #: Learned positions from which that of one patch is mixed.
 TAPS = 4
 #: Freed blocks of less than 32 MiB stay with glibc, in holes too small for the next: of a vision tower 35 to 90 MB were
@@ -48,6 +53,7 @@ class Memory:
         overhead: libraries and allocator; on CUDA the context and the headroom.
         available: what the device has for all of this.
         basis: how the figures were found.
+        host: K/V that is kept in the CPU's memory instead, beside a GPU; not in the sum.
     """
 
     weights: int
@@ -58,6 +64,7 @@ class Memory:
     overhead: int
     available: int
     basis: str = "computed"
+    host: int = 0
 
     @property
     def total(self) -> int:
@@ -72,8 +79,8 @@ class Memory:
     def to_json(self) -> dict[str, int | str]:
         """The figures as the JSON contract has them."""
         parts = asdict(self)
-        available, basis = parts.pop("available"), parts.pop("basis")
-        return {**parts, "total": self.total, "available": available, "basis": basis}
+        available, basis, host = parts.pop("available"), parts.pop("basis"), parts.pop("host")
+        return {**parts, "total": self.total, "available": available, "basis": basis, "host": host}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,25 +89,55 @@ class Precision:
 
     Args:
         bits: 4 (NF4, double quantisation), 8 (LLM.int8) or 16 (not quantised) per weight.
-        dtype: of everything that is not quantised, and of K/V.
+        dtype: of everything that is not quantised.
+        kv_dtype: of K/V in full-attention layers: ``"int8"``, ``"int4"``, or empty for that of the rest. State of recurrent
+            layers is never packed.
+        kv_host: whether K/V of full-attention layers is kept in the CPU's memory, beside a GPU.
 
     Raises:
-        UsageError: neither is one that the backend runs.
+        UsageError: one is none that the backend runs.
     """
 
     bits: int
     dtype: str = "bfloat16"
+    kv_dtype: str = ""
+    kv_host: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.bits, bool) or self.bits not in BITS:
             raise UsageError(f"bits={self.bits!r} is not one of {BITS}", hint="take 4, 8 or 16 bits per weight")
         if self.dtype not in ELEMENT:
             raise UsageError(f"dtype={self.dtype!r} is not one of {tuple(ELEMENT)}")
+        if self.kv_dtype not in ("", *KV_DTYPES):
+            able = (self.dtype, *KV_DTYPES)
+            raise UsageError(
+                f"kv_dtype={self.kv_dtype!r} is not one of {able}", hint="leave it out for K/V in the dtype of the rest"
+            )
 
     @property
     def element(self) -> int:
         """Bytes of a number that is not quantised."""
         return ELEMENT[self.dtype]
+
+    @property
+    def packs(self) -> bool:
+        """Whether K/V is unpacked, or brought to the device, block by block."""
+        return bool(self.kv_dtype) or self.kv_host
+
+    def kv_bytes(self, head_dim: int) -> int:
+        """Bytes that a head's keys, or values, of one token take in full-attention layers, with their scales.
+
+        >>> [Precision(4, kv_dtype=name).kv_bytes(256) for name in ("", "int8", "int4")]
+        [512, 260, 160]
+        """
+        if self.kv_dtype == "int8":
+            return head_dim + 4  # a float32 scale
+        if self.kv_dtype == "int4":
+            return head_dim // 2 + 4 * (head_dim // gcd(head_dim, KV_GROUP))  # float16: the least number, and the step
+        return head_dim * self.element
+
+
+BF16 = Precision(16)
 
 
 def estimate(
@@ -118,16 +155,18 @@ def estimate(
         largest_item: tokens of the largest picture or temporal patch, which no step cuts; 0 where there is nothing to see.
     """
     step = max(chunk, largest_item)
+    kv = kv_cache(geometry, tokens, precision)
+    host = kv_packable(geometry, tokens, precision) if precision.kv_host and kind != "cpu" else 0
     text = activations(geometry, precision, kind, tokens=tokens, chunk=step)
     seen = min(step, max(1, tokens)) if largest_item else 0
     parts = (
         weights(geometry, precision),
-        kv_cache(geometry, tokens, precision.element),
+        kv - host,
         (1 + SNAPSHOTS) * geometry.state_bytes(precision.element),
         text,
         vision(geometry, precision, kind, tokens=seen, text=text),
     )
-    return Memory(*parts, overhead(kind, sum(parts)), available)
+    return Memory(*parts, overhead(kind, sum(parts)), available, host=host)
 
 
 def weights(geometry: Geometry, precision: Precision) -> int:
@@ -155,16 +194,21 @@ def int8(linear: Linear) -> int:
     return linear.numbers + 4 * linear.outputs * linear.count
 
 
-def kv_cache(geometry: Geometry, tokens: int, element: int = 2) -> int:
+def kv_cache(geometry: Geometry, tokens: int, precision: Precision = BF16) -> int:
     """Bytes of K/V after so many tokens. Sliding layers keep one token less than their window (transformers 5.23)."""
-    per_layer = 2 * geometry.kv_heads * geometry.head_dim * element
-    sliding = min(tokens, max(0, geometry.sliding_window - 1))
-    return per_layer * (geometry.count("full_attention") * tokens + geometry.count("sliding_attention") * sliding)
+    sliding = min(tokens, max(0, geometry.sliding_window - 1)) * geometry.count("sliding_attention")
+    unpacked = 2 * geometry.kv_heads * geometry.head_dim * precision.element * sliding
+    return kv_packable(geometry, tokens, precision) + unpacked
 
 
-def prefix(geometry: Geometry, tokens: int, element: int = 2) -> int:
+def kv_packable(geometry: Geometry, tokens: int, precision: Precision) -> int:
+    """Bytes of K/V of full-attention layers after so many tokens."""
+    return 2 * geometry.kv_heads * precision.kv_bytes(geometry.head_dim) * geometry.count("full_attention") * tokens
+
+
+def prefix(geometry: Geometry, tokens: int, precision: Precision = BF16) -> int:
     """Bytes on disk of a prefix: its K/V and one snapshot of the state."""
-    return kv_cache(geometry, tokens, element) + geometry.state_bytes(element)
+    return kv_cache(geometry, tokens, precision) + geometry.state_bytes(precision.element)
 
 
 def overhead(kind: str, parts: int) -> int:
@@ -182,9 +226,11 @@ def activations(geometry: Geometry, precision: Precision, kind: str, *, tokens: 
     """
     chunk, element = min(chunk, max(1, tokens)), precision.element
     residual = chunk * geometry.hidden * (3 * element + 8)  # stream, normed, branch; the norm works on two float32 copies
-    mask = chunk * tokens if tokens > chunk and _masked(geometry, kind) else 0
+    masked = geometry.count("sliding_attention") > 0 if precision.packs else _masked(geometry, kind)
+    mask = chunk * tokens if tokens > chunk and masked else 0
+    attention = _attention_in_blocks if precision.packs and kind != "mps" else _attention
     temporaries = (
-        _attention(geometry, element, kind, tokens, chunk) + _dequantized(geometry, precision),
+        attention(geometry, element, kind, tokens, chunk) + _dequantized(geometry, precision),
         3 * chunk * geometry.mlp_width * element + _dequantized(geometry, precision),
         _linear_attention(geometry.recurrence, element, chunk) if geometry.recurrence else 0,
         geometry.vocabulary * (element + 4),
@@ -206,6 +252,15 @@ def _attention(geometry: Geometry, element: int, kind: str, tokens: int, chunk: 
         return own + chunk * queries * (2 * element + 3 * 4 + 2 * element)
     repeated = 2 * tokens * queries * element if geometry.heads > geometry.kv_heads and kind != "mps" else 0
     return own + repeated + chunk * tokens * element
+
+
+def _attention_in_blocks(geometry: Geometry, element: int, kind: str, tokens: int, chunk: int) -> int:
+    """As without a mask; besides, a block of the past as it is unpacked: codes and numbers in float32, and the result."""
+    queries, keys = geometry.heads * geometry.head_dim, geometry.kv_heads * geometry.head_dim
+    own = chunk * element * ((6 if geometry.gated_query else 5) * queries + 4 * keys)
+    if tokens <= chunk:
+        return own
+    return own + chunk * queries * (2 * element + 3 * 4 + 2 * element) + min(tokens, KV_BLOCK) * keys * (2 * element + 12)
 
 
 def _masked(geometry: Geometry, kind: str) -> bool:

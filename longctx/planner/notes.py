@@ -46,20 +46,43 @@ def past_maximum(geometry: Geometry, wanted: int, maximum: int) -> str:
     return f"read whole it would need a window of {wanted:,}; this model reaches {maximum:,} ({how})"
 
 
-def past_memory(memory: Memory, wanted: int) -> str:
-    """That the memory is too small for all of it."""
-    return f"read whole ({wanted:,} tokens) it would need {gb(memory.total)}; {gb(memory.available)} are there"
+def past_memory(memory: Memory, wanted: int, tighter: Sequence[tuple[str, Memory]] = ()) -> str:
+    """That the memory is too small for all of it, and which K/V would do."""
+    would = next((f"; {way} would fit{_beside(held)}" for way, held in tighter if held.fits), "")
+    return f"read whole ({wanted:,} tokens) it would need {gb(memory.total)}; {gb(memory.available)} are there{would}"
+
+
+def _beside(memory: Memory) -> str:
+    """What the CPU's memory holds, where it holds K/V."""
+    return f" with {gb(memory.host)} in the CPU's memory" if memory.host else ""
+
+
+def host(memory: Memory) -> Iterator[str]:
+    """That K/V is kept in the CPU's memory, and at what price."""
+    if memory.host:
+        yield (
+            f"K/V is kept in the CPU's memory ({gb(memory.host)}, besides) and brought to the GPU for every step: prefill and "
+            "each token of an answer wait for the bus; never run on a GPU yet"
+        )
 
 
 def alternatives(
-    memory: Memory, tokens: int, *, lighter: Sequence[tuple[int, Memory]], shorter: int, device: Device, larger: int
+    memory: Memory,
+    tokens: int,
+    *,
+    lighter: Sequence[tuple[int, Memory]],
+    tighter: Sequence[tuple[str, Memory]] = (),
+    shorter: int,
+    device: Device,
+    larger: int,
 ) -> Iterator[str]:
-    """What would do instead: fewer bits, a smaller window, a larger device, another model.
+    """What would do instead: fewer bits, other K/V, a smaller window, a larger device, another model.
 
     Args:
         memory: that so many tokens take.
         tokens: that were wanted.
         lighter: fewer bits, and the memory with them.
+        tighter: other ways to keep K/V, as arguments of a plan, and the memory with them.
         shorter: a window that would fit, or 0.
         device: which is too small.
         larger: bytes of one of its kind that would do, or 0.
@@ -70,6 +93,7 @@ def alternatives(
     for bits, lighter_memory in lighter:
         verdict = "would fit" if lighter_memory.fits else f"would still need {gb(lighter_memory.total)}"
         yield f"bits={bits} {verdict}"
+    yield from (f"{way} would fit{_beside(held)}" for way, held in tighter if held.fits)
     if larger:
         yield f"{named(device.kind, larger)} would do"
     yield "or take a smaller model, or free memory" if device.here else "or take a smaller model"

@@ -453,3 +453,56 @@ def test_a_plan_imports_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_kv_that_was_asked_for_is_planned_and_told():
+    figures = planned(qwen("4B"), 400_000, GPU, bits=4, kv_dtype="int8")
+    assert (figures.kv_dtype, figures.kv_device, figures.mode) == ("int8", "cuda", "whole")
+    assert (figures.to_json()["kv_dtype"], figures.to_json()["kv_device"]) == ("int8", "cuda")
+    plain = planned(qwen("4B"), 400_000, GPU, bits=4)
+    assert (plain.kv_dtype, plain.mode) == ("bfloat16", "retrieval")
+    assert any("kv_dtype='int8' would fit" in warning for warning in plain.warnings)
+    assert planned(qwen("4B"), 400_000, GPU, bits=4, kv_dtype="bfloat16") == plain
+    assert figures.disk < plain.disk * figures.prompt_tokens / plain.prompt_tokens * 0.6
+
+
+def test_a_million_tokens_on_a_small_gpu_have_an_honest_plan():
+    figures = plan(
+        qwen("4B"), model="m", source_tokens=None, overhead_tokens=0, device=imagined("cuda", 16 * 10**9), bits=4,
+        window=1_010_000, kv_device="cpu",
+    )  # fmt: skip
+    assert figures.fits
+    assert figures.memory.host == 1_010_000 * 32_768
+    assert any("33.1 GB, besides" in note and "never run on a GPU" in note for note in figures.notes)
+    refused = plan(
+        qwen("4B"),
+        model="m",
+        source_tokens=None,
+        overhead_tokens=0,
+        device=imagined("cuda", 16 * 10**9),
+        bits=4,
+        window=1_010_000,
+    )
+    assert not refused.fits
+    assert "kv_device='cpu' would fit with 33.1 GB in the CPU's memory" in refused.warnings
+    assert not any(warning.startswith("kv_dtype='int8' would fit") for warning in refused.warnings)
+
+
+def test_kv_on_a_cpu_is_in_its_memory_anyway():
+    assert planned(kv_device="cpu") == planned()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"kv_dtype": "int3"}, "kv_dtype='int3' is not one of"),
+        ({"kv_device": "disk"}, "kv_device='disk' is neither"),
+        ({"kv_device": "cuda"}, "kv_device='cuda' is neither"),
+        ({"kv_dtype": "int8", "device": imagined("mps", 16 * 10**9)}, "cannot be packed on 'mps'"),
+        ({"kv_device": "cpu", "device": imagined("mps", 16 * 10**9)}, "cannot be packed on 'mps'"),
+        ({"kv_dtype": "int4", "geometry": replace(GEOMETRY, head_dim=63)}, "the head size is 63"),
+    ],
+)
+def test_kv_that_cannot_be_is_refused(options, said):
+    with pytest.raises(UsageError, match=said):
+        planned(**options)

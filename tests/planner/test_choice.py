@@ -15,9 +15,14 @@ def candidates(kind="cuda", size=16, *, here=()):
     return [Candidate(geometry, device, name in here) for name, geometry in GEOMETRIES.items()]
 
 
-def chosen(tokens, size=16, *, kind="cuda", here=(), **asked):
+def choice(tokens, size=16, *, kind="cuda", here=(), **asked):
     sources = None if tokens is None else [("a.py", tokens - tokens // 3), ("b.py", tokens // 3)]
-    got = choose(candidates(kind, size, here=here), {"source_tokens": sources, "overhead_tokens": 400, **asked})
+    return choose(candidates(kind, size, here=here), {"source_tokens": sources, "overhead_tokens": 400, **asked})
+
+
+def chosen(tokens, size=16, **asked):
+    """With K/V as it is."""
+    got = choice(tokens, size, **{"kv_dtype": "bfloat16", **asked})
     return got.name.removeprefix("Qwen/Qwen3.5-"), got.bits, "\n".join(got.words)
 
 
@@ -76,6 +81,35 @@ def test_what_bitsandbytes_leaves_in_sixteen_bits_is_skipped_and_said_so():
     assert "with bits=16 it would fit, and be taken" in words
     assert chosen(3_000, 80, bits=16)[:2] == ("35B-A3B", 16)
     assert "with bits=16 it would lack" in chosen(3_000, 24)[2]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "size", "name", "bits", "kv_dtype"),
+    [
+        (3_000, 80, "9B", 16, None),
+        (50_000, 24, "9B", 16, "int8"),  # 8 bits of K/V lose less than 4 bits of weights
+        (50_000, 16, "9B", 4, None),
+        (150_000, 16, "9B", 4, "int8"),
+        (900_000, 24, "4B", 4, "int8"),
+    ],
+)
+def test_kv_is_packed_where_a_larger_member_or_more_bits_fit_by_it(tokens, size, name, bits, kv_dtype):
+    got = choice(tokens, size)
+    assert (got.name.removeprefix("Qwen/Qwen3.5-"), got.bits, got.kv_dtype) == (name, bits, kv_dtype)
+    best = figures(name, bits, tokens, size, kv_dtype=kv_dtype)
+    assert (best.mode, best.fits, best.lacking) == ("whole", True, 0)
+    if kv_dtype:
+        lacking = figures(name, bits, tokens, size).lacking
+        assert lacking
+        words = "\n".join(got.words)
+        assert words.startswith(f"Qwen/Qwen3.5-{name} in {bits} bits with int8 K/V: the largest")
+        assert f"in {bits} bits it would lack {lacking / 1e9:.1f} GB" in words
+
+
+def test_kv_that_was_asked_for_is_obeyed():
+    assert choice(3_000, 80, kv_dtype="int4").kv_dtype == "int4"
+    assert choice(3_000, kind="mps").kv_dtype is None
+    assert choice(150_000, 16, kv_device="cpu").kv_dtype is None
 
 
 def test_bits_that_were_asked_for_are_obeyed():

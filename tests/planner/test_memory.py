@@ -26,6 +26,7 @@ SMOL = {
     "tie_word_embeddings": True,
 }
 BF16, NF4, INT8 = Precision(16), Precision(4), Precision(8)
+INT8_KV = Precision(4, kv_dtype="int8")
 
 
 def qwen(name: str) -> Geometry:
@@ -209,3 +210,49 @@ def test_the_tower_really_takes_what_the_formula_says(dtype):
     sight = Sight(hidden=256, heads=4, mlp_width=1024)
     predicted = memory.encoder(sight, dtype.itemsize, "cpu", down * across) - memory.KEPT_BY_MALLOC * dtype.itemsize
     assert predicted == pytest.approx(peak, rel=0.1)
+
+
+@pytest.mark.parametrize(("kv_dtype", "bytes_of_a_head"), [("", 512), ("int8", 260), ("int4", 160)])
+def test_packed_kv_counts_its_scales(kv_dtype, bytes_of_a_head):
+    geometry = qwen("4B")
+    held = memory.kv_cache(geometry, 1_010_000, Precision(4, kv_dtype=kv_dtype))
+    assert held == 1_010_000 * geometry.count("full_attention") * 2 * geometry.kv_heads * bytes_of_a_head
+
+
+def test_kv_in_the_memory_of_the_cpu_is_not_on_the_gpu():
+    geometry = qwen("4B")
+    there, here = (
+        memory.estimate(geometry, Precision(4, kv_host=host), "cuda", tokens=1_010_000, chunk=512, available=24 * 10**9)
+        for host in (False, True)
+    )
+    assert here.host == there.kv_cache == memory.kv_cache(geometry, 1_010_000)
+    assert (here.kv_cache, there.host) == (0, 0)
+    assert here.fits
+    assert not there.fits
+    on_cpu = memory.estimate(geometry, Precision(4, kv_host=True), "cpu", tokens=1000, chunk=512, available=10**10)
+    assert (on_cpu.host, on_cpu.kv_cache) == (0, memory.kv_cache(geometry, 1000))
+
+
+def test_kv_of_sliding_windows_is_not_packed():
+    geometry = Geometry.from_config(
+        {
+            "model_type": "gemma3_text",
+            "hidden_size": 64,
+            "intermediate_size": 64,
+            "num_hidden_layers": 6,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 64,
+            "vocab_size": 64,
+            "sliding_window": 33,
+            "max_position_embeddings": 4096,
+        }
+    )
+    assert (geometry.count("sliding_attention"), geometry.count("full_attention")) == (5, 1)
+    assert memory.kv_cache(geometry, 1000, INT8_KV) == 2 * 2 * (5 * 32 * 64 * 2 + 1000 * (64 + 4))
+
+
+@pytest.mark.parametrize("kv_dtype", ["int3", "fp8", "float16", 8])
+def test_kv_that_no_backend_runs_is_refused(kv_dtype):
+    with pytest.raises(UsageError, match=r"kv_dtype=.* is not one of"):
+        Precision(4, kv_dtype=kv_dtype)

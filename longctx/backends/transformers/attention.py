@@ -3,11 +3,13 @@
 transformers gives each chunk a boolean mask of chunk x total, which at a million tokens takes gigabytes, keeps SDPA off its
 fastest kernel and has it copy K/V to every query head. Here the past is attended without a mask and the chunk itself causally;
 the two are merged by their log-sum-exp (as in Dao et al. 2022, FlashAttention, section 3.1). Whatever is not plain causal
-attention on a CPU goes the way of transformers' own ``sdpa``.
+attention on a CPU goes the way of transformers' own ``sdpa``. A past that is packed is attended block by block, merged alike,
+on GPUs too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -16,12 +18,27 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from longctx.backends.transformers.packed import Past
+from longctx.errors import ModelError
+
 NAME = "longctx"
+#: An output [batch, heads, tokens, head size], and the logarithm of the sum of exponentials of each of its rows.
+Part = tuple[torch.Tensor, torch.Tensor]
 
 
-def use(model: Any) -> None:
-    """Have a model on a CPU attend this way. A model that does not attend by ``sdpa`` stays as it is."""
-    if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
+def use(model: Any, *, packed: bool = False) -> None:
+    """Have a model on a CPU attend this way, and on any device where K/V is packed. One that does not attend by ``sdpa`` stays.
+
+    Raises:
+        ModelError: K/V is to be packed, and the model does not attend by ``sdpa``.
+    """
+    able = model.config._attn_implementation == "sdpa"
+    if packed and not able:
+        raise ModelError(
+            f"{type(model).__name__} attends by {model.config._attn_implementation!r}, which cannot read packed K/V",
+            hint="plan without kv_dtype= and kv_device=",
+        )
+    if able and (packed or model.device.type == "cpu"):
         AttentionInterface.register(NAME, attend)
         AttentionMaskInterface.register(NAME, mask)
         model.set_attn_implementation(NAME)
@@ -35,21 +52,25 @@ def mask(*arguments: Any, attention_mask: Any = None, local_size: int | None = N
 
 
 def attend(
-    module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: Any, **options: Any
+    module: Any, query: torch.Tensor, key: torch.Tensor | Past, value: torch.Tensor, attention_mask: Any, **options: Any
 ) -> tuple[torch.Tensor, None]:
     """Attention of the last tokens of a sequence on all of it.
 
     Args:
         module: the attention layer.
         query: [batch, query heads, tokens, head size].
-        key: [batch, key heads, past and tokens, head size].
-        value: as ``key``.
+        key: [batch, key heads, past and tokens, head size]; or the tokens' own with a packed past.
+        value: as ``key``; beside a packed past the tokens' own.
         attention_mask: None for plain causal attention.
         options: of ``sdpa_attention_forward``.
 
     Returns:
         [batch, tokens, query heads, head size], and no weights.
     """
+    if isinstance(key, Past):
+        if key.tokens:
+            return _merged(_packed(query, key, value, options.get("scaling"))).transpose(1, 2).contiguous(), None
+        key = key.own
     stated = options.get("is_causal")
     causal = getattr(module, "is_causal", True) if stated is None else stated
     past = key.shape[2] - query.shape[2]
@@ -62,17 +83,42 @@ def attend(
 
 
 def _after_past(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None, past: int) -> torch.Tensor:
-    groups = query.shape[1] // key.shape[1]
     if query.shape[2] == 1:
         folded = scaled_dot_product_attention(_folded(query, key.shape[1]), key, value, scale=scale)
         return folded.reshape(query.shape)
-    before, weight = _flash(_folded(query, key.shape[1]), key[:, :, :past], value[:, :, :past], scale, causal=False)
-    before, weight = before.reshape(query.shape), weight.reshape(query.shape[:3])
-    own_key, own_value = repeat_kv(key[:, :, past:], groups), repeat_kv(value[:, :, past:], groups)
-    own, own_weight = _flash(query, own_key, own_value, scale, causal=True)
-    total = torch.logaddexp(weight, own_weight)
-    shares = (weight - total).exp().unsqueeze(-1), (own_weight - total).exp().unsqueeze(-1)
-    return (before * shares[0] + own * shares[1]).to(query.dtype)
+    before = _before(query, key[:, :, :past], value[:, :, :past], scale)
+    return _merged([before, _among(query, key[:, :, past:], value[:, :, past:], scale)])
+
+
+def _packed(query: torch.Tensor, key: Past, value: torch.Tensor, scale: float | None) -> Iterator[Part]:
+    """Of a packed past block by block; of the tokens among themselves."""
+    for keys, values in key.blocks():
+        yield _before(query, keys, values, scale)
+    yield _among(query, key.own, value, scale)
+
+
+def _before(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None) -> Part:
+    """Attention on tokens that all stand before."""
+    output, weight = _flash(_folded(query, key.shape[1]), key, value, scale, causal=False)
+    return output.reshape(query.shape), weight.reshape(query.shape[:3])
+
+
+def _among(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None) -> Part:
+    """Attention of tokens on each other, causally."""
+    groups = query.shape[1] // key.shape[1]
+    return _flash(query, repeat_kv(key, groups), repeat_kv(value, groups), scale, causal=True)
+
+
+def _merged(parts: Iterable[Part]) -> torch.Tensor:
+    """One attention out of several on different tokens: outputs weighted by their shares of the sum of exponentials."""
+    rest = iter(parts)
+    first, total = next(rest)
+    merged = first
+    for output, weight in rest:
+        both = torch.logaddexp(total, weight)
+        shares = (total - both).exp().unsqueeze(-1), (weight - both).exp().unsqueeze(-1)
+        merged, total = merged * shares[0] + output * shares[1], both
+    return merged.to(first.dtype)
 
 
 def _folded(query: torch.Tensor, heads: int) -> torch.Tensor:
@@ -80,9 +126,12 @@ def _folded(query: torch.Tensor, heads: int) -> torch.Tensor:
     return query.reshape(query.shape[0], heads, -1, query.shape[-1])
 
 
-def _flash(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None, *, causal: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """torch's own kernel for CPUs, which also gives the logarithm of the sum of exponentials of each row."""
-    output, weight = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, key, value, 0.0, causal, scale=scale)
-    return output, weight
+def _flash(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None, *, causal: bool) -> Part:
+    """torch's own kernels, which also give the logarithm of the sum of exponentials of each row, in float32."""
+    aten = torch.ops.aten
+    if query.device.type == "cpu":
+        output, weight = aten._scaled_dot_product_flash_attention_for_cpu(query, key, value, 0.0, causal, scale=scale)
+        return output, weight
+    # not run on a GPU yet; the weights come padded to a multiple of 32 queries
+    output, weight, *_ = aten._scaled_dot_product_efficient_attention(query, key, value, None, True, 0.0, causal, scale=scale)
+    return output, weight[..., : query.shape[2]]

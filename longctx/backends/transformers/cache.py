@@ -7,6 +7,7 @@ so a snapshot needs its length alone.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,48 @@ GROW_SHARE = 8
 GROW_LEAST = 256
 
 
+class Buffers:
+    """Tensors [batch, heads, tokens, width] that grow by tokens in place, with room to grow.
+
+    Args:
+        pinned: whether in memory that a GPU reads directly. Not run on a GPU yet.
+    """
+
+    def __init__(self, *, pinned: bool = False) -> None:
+        self.pinned = pinned
+        self.length = 0
+        self.wanted = 0
+        self._tensors: list[torch.Tensor] = []
+
+    def append(self, parts: Sequence[torch.Tensor]) -> None:
+        """Add tokens: of each tensor the new part."""
+        stop = self.length + parts[0].shape[-2]
+        if not self._tensors or stop > self._tensors[0].shape[-2]:
+            self._grow(stop, parts)
+        for tensor, part in zip(self._tensors, parts, strict=True):
+            tensor[..., self.length : stop, :] = part
+        self.length = stop
+
+    def cut(self, start: int, stop: int) -> list[torch.Tensor]:
+        """Views of some tokens of each tensor."""
+        return [tensor[..., start:stop, :] for tensor in self._tensors]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, room to grow included."""
+        return sum(tensor.nbytes for tensor in self._tensors)
+
+    def _grow(self, least: int, parts: Sequence[torch.Tensor]) -> None:
+        room = max(self.wanted, least + max(GROW_LEAST, least // GROW_SHARE))
+        old = self._tensors or [part[..., :0, :] for part in parts]
+        for number, (tensor, part) in enumerate(zip(old, parts, strict=True)):
+            shape = (*part.shape[:-2], room, part.shape[-1])
+            new = torch.empty(shape, dtype=part.dtype, device=part.device, pin_memory=self.pinned)
+            new[..., : self.length, :] = tensor[..., : self.length, :]
+            old[number] = new  # the old one is given back before the next is made
+        self._tensors = old
+
+
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]
     """K/V of one full-attention layer in a buffer with room to grow: [batch, heads, tokens, head size].
 
@@ -27,45 +70,37 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self.length = 0
-        self.wanted = 0
-        self._keys = torch.empty(0)
-        self._values = torch.empty(0)
+        self.held = Buffers()
+
+    @property
+    def length(self) -> int:
+        """Tokens that are kept."""
+        return self.held.length
 
     def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
         """Append, and give the whole."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        stop = self.length + key_states.shape[-2]
-        if stop > self._capacity:
-            self._grow(stop, key_states, value_states)
-        self._keys[..., self.length : stop, :] = key_states
-        self._values[..., self.length : stop, :] = value_states
-        self._show(stop)
+        self.held.append([key_states, value_states])
+        self._show()
         return self.keys, self.values
 
     def crop_to(self, length: int) -> None:
         """Forget what comes after ``length`` tokens."""
+        self.held.length = min(length, self.held.length)
+        self._show()
+
+    def parts(self, start: int, stop: int) -> dict[str, torch.Tensor]:
+        """What is kept of some tokens, by name."""
+        return dict(zip(("keys", "values"), self.held.cut(start, stop), strict=True))
+
+    def restore(self, parts: Mapping[str, torch.Tensor]) -> None:
+        """Append what :meth:`parts` gave."""
+        self.update(parts["keys"], parts["values"])
+
+    def _show(self) -> None:
         if self.is_initialized:
-            self._show(min(length, self.length))
-
-    @property
-    def _capacity(self) -> int:
-        return self._keys.shape[-2] if self._keys.dim() == 4 else 0
-
-    def _grow(self, least: int, keys: Any, values: Any) -> None:
-        room = max(self.wanted, least + max(GROW_LEAST, least // GROW_SHARE))
-        for name, states in (("_keys", keys), ("_values", values)):
-            old = getattr(self, name)
-            new = states.new_empty((*states.shape[:-2], room, states.shape[-1]))
-            if self.length:
-                new[..., : self.length, :] = old[..., : self.length, :]
-            setattr(self, name, new)
-
-    def _show(self, length: int) -> None:
-        self.length = length
-        self.keys = self._keys[..., :length, :]
-        self.values = self._values[..., :length, :]
+            self.keys, self.values = self.held.cut(0, self.length)
 
 
 @dataclass(frozen=True)
@@ -87,12 +122,13 @@ class State:
     Args:
         config: the model's config, from which the kinds of layers follow.
         device: where a restored state is put.
+        make_layer: makes the layers that keep K/V.
     """
 
-    def __init__(self, config: Any, device: Any = "cpu") -> None:
+    def __init__(self, config: Any, device: Any = "cpu", make_layer: Callable[[], GrowingLayer] = GrowingLayer) -> None:
         self.device = device
         self.cache = DynamicCache(config=config)
-        self.cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in self.cache.layers]
+        self.cache.layers = [make_layer() if type(layer) is DynamicLayer else layer for layer in self.cache.layers]
         self.fresh = {i: copy.deepcopy(layer) for i, layer in enumerate(self.cache.layers) if not _grows(layer)}
         self.ids: list[int] = []
         self.snapshots: list[Snapshot] = []
@@ -131,7 +167,7 @@ class State:
     def reserve(self, tokens: int) -> None:
         """Say how long the state will become, so that buffers are made once."""
         for layer in self.growing.values():
-            layer.wanted = max(tokens, layer.length)
+            layer.held.wanted = max(tokens, layer.length)
 
     def keep(self, logits: torch.Tensor | None) -> None:
         """Take a snapshot here, with the logits of the last token, so that coming back needs no token to be read again."""
@@ -167,7 +203,7 @@ class State:
 
     def bytes(self) -> dict[str, int]:
         """Bytes held, by component: K/V buffers, and state with its snapshots."""
-        kv = sum(layer._keys.nbytes + layer._values.nbytes for layer in self.growing.values())
+        kv = sum(layer.held.nbytes for layer in self.growing.values())
         others = [self.cache.layers[i] for i in self.fresh] + [x for s in self.snapshots for x in s.layers.values()]
         return {"kv_cache": kv, "state": sum(_layer_bytes(layer) for layer in others)}
 

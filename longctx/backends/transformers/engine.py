@@ -14,6 +14,7 @@ from longctx.backends.transformers import chunks, weights
 from longctx.backends.transformers.cache import State
 from longctx.backends.transformers.chunks import Reading, Step
 from longctx.backends.transformers.measure import PeakMeter
+from longctx.backends.transformers.packed import layer_maker
 from longctx.backends.transformers.sampling import Sampler
 from longctx.backends.transformers.stored import StoredPrefix
 from longctx.errors import ClosedError, DoesNotFitError
@@ -122,7 +123,8 @@ class TransformersBackend:
     @property
     def _ready(self) -> State:
         if self._state is None:
-            self._state = State(self._model.config, self._model.device)
+            make_layer = layer_maker(self.spec.kv_dtype, host=self.spec.kv_host)
+            self._state = State(self._model.config, self._model.device, make_layer)
         return self._state
 
     def _forget(self) -> None:

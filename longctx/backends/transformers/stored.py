@@ -124,11 +124,7 @@ class StoredPrefix:
 
 
 def _kv(state: State, start: int, stop: int) -> dict[str, RawTensor]:
-    return {
-        f"{kind}.{i}": _raw(getattr(layer, kind)[..., start:stop, :])
-        for i, layer in state.growing.items()
-        for kind in ("keys", "values")
-    }
+    return {f"{name}.{i}": _raw(part) for i, layer in state.growing.items() for name, part in layer.parts(start, stop).items()}
 
 
 def _recurrent(state: State) -> dict[str, RawTensor]:
@@ -159,7 +155,7 @@ def _fill(state: State, ids: list[int], blocks: list[Block]) -> None:
     for block in blocks:
         tensors = {key: _tensor(raw).to(device) for key, raw in block.tensors.items()}
         for i, layer in state.growing.items():
-            layer.update(tensors[f"keys.{i}"], tensors[f"values.{i}"])
+            layer.restore({key.removesuffix(f".{i}"): tensor for key, tensor in tensors.items() if key.endswith(f".{i}")})
     logits = tensors.pop("logits", None)
     for key, tensor in tensors.items():
         kind, layer_number, index = (*key.split("."), "0")[:3]

@@ -56,7 +56,7 @@ def load(spec: LoadSpec, job: Job[Any]) -> Loaded:
     with _translated(spec), quiet():
         model = _quantized(spec, config, dtype, job) if spec.bits < 16 else _from_folder(spec, spec.folder, config, dtype)
     model.eval().requires_grad_(False)
-    attention.use(model)
+    attention.use(model, packed=bool(spec.kv_dtype) or spec.kv_host)
     if spec.rope_parameters:
         verify_rope(model, spec.rope_parameters, spec.name)
     job.check()
@@ -74,10 +74,10 @@ def choose_dtype(spec: LoadSpec) -> torch.dtype:
 
 
 def fingerprint(spec: LoadSpec, dtype: torch.dtype) -> str:
-    """What a prefix depends on besides its tokens: weights, precision, rope parameters, prompt version."""
+    """What a prefix depends on besides its tokens: weights, precision, K/V, rope parameters, prompt version."""
     digest = hashlib.sha256()
     rope = sorted((spec.rope_parameters or {}).items())
-    digest.update(repr((spec.bits, str(dtype), rope, spec.prompt_version)).encode())
+    digest.update(repr((spec.bits, str(dtype), spec.kv_dtype, rope, spec.prompt_version)).encode())
     digest.update((spec.folder / "config.json").read_bytes())
     for file in sorted(spec.folder.glob("*.safetensors")):
         digest.update(_sample(file))
