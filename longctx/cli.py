@@ -119,7 +119,7 @@ def _read(options: argparse.Namespace) -> Any:
 def _plan(options: argparse.Namespace) -> Any:
     from longctx import planning
 
-    names = "model bits dtype memory window max_window chunk device store fps frames pixels picture_pixels"
+    names = "model bits dtype memory window max_window kv_dtype kv_device chunk device store fps frames pixels picture_pixels"
     given = {key: getattr(options, key) for key in names.split()}
     if not options.paths and options.budget:
         raise UsageError("--budget says what is read of a source, and there is no PATH")
@@ -247,6 +247,8 @@ def _add_plan(parser: argparse.ArgumentParser, nargs: str = "*") -> None:
     parser.add_argument("--memory", help="stay within this much, such as 16GB")
     parser.add_argument("--window", type=int, help="tokens to plan for; without PATH by default the largest that fits")
     parser.add_argument("--max-window", type=int, help="the model's real maximum, where the planner's table is wrong")
+    parser.add_argument("--kv-dtype", choices=("int8", "int4"), help="of K/V (default: the dtype of the rest)")
+    parser.add_argument("--kv-device", choices=("cpu",), help="keep K/V in the CPU's memory, beside a GPU")
     parser.add_argument("--chunk", type=int, help="tokens of one prefill step")
     parser.add_argument("--device", choices=("cuda", "mps", "cpu"), help="with --memory also one that is not in this machine")
     parser.add_argument("--fps", type=float, help="frames of a second of video (default 2, or what the window has room for)")

@@ -39,6 +39,8 @@ def plan(
     memory: int | str | None = None,
     window: int | None = None,
     max_window: int | None = None,
+    kv_dtype: str | None = None,
+    kv_device: str | None = None,
     reserve: int | None = None,
     chunk: int | None = None,
     device: str | None = None,
@@ -65,6 +67,10 @@ def plan(
         window: tokens to plan for; None takes the smallest step that fits the corpus and a conversation, and without a corpus
             the largest window that fits the memory.
         max_window: the model's real maximum, where the table of known families is wrong.
+        kv_dtype: of K/V in full-attention layers: ``"int8"`` or ``"int4"``, which cost some exactness (``python -m tests.bench
+            kv``); None takes the dtype of the rest, and with ``"auto"`` int8 where a larger model or more bits fit by it.
+        kv_device: ``"cpu"`` keeps K/V in the CPU's memory beside a GPU, for long contexts on small ones; slow, and never run on
+            a GPU yet.
         reserve: tokens kept for conversation and answer; None takes an eighth of the native window, 1,024 to 8,192.
         chunk: tokens of one prefill step.
         device: ``"cuda"``, ``"mps"`` or ``"cpu"``; None detects. With ``memory`` it may be one that is not in this machine:
@@ -107,6 +113,8 @@ def plan(
         "memory": limit,
         "window": window,
         "max_window": max_window,
+        "kv_dtype": kv_dtype,
+        "kv_device": kv_device,
         "reserve": reserve,
         "chunk": chunk,
     }
@@ -168,7 +176,9 @@ def without_frames(plan: Plan, path: str, places: Collection[float], job: Job[An
 
 def _settled(plan: Plan) -> Request:
     """The request with what must stay as it was planned, because the weights are loaded that way."""
-    figures = {"window": plan.window, "chunk": plan.figures.chunk, "bits": plan.bits, "dtype": plan.figures.dtype}
+    kept = plan.figures
+    figures = {"window": kept.window, "chunk": kept.chunk, "bits": kept.bits, "dtype": kept.dtype}
+    figures |= {"kv_dtype": kept.kv_dtype, "kv_device": kept.kv_device}
     division = None if plan.given is None else plan.given.division
     return replace(plan.request, figures={**plan.request.figures, **figures}, division=division)
 
@@ -320,7 +330,13 @@ def _best(draft: Request, family: Mapping[str, ModelFiles], job: Job[Any] | None
     choice = planner.choose(candidates, {**asked, **_counts(draft, job)})
     files = family[choice.name]
     device = choosing.reusing(draft.device, files, choice.bits)
-    return replace(draft, files=files, device=device, figures={**asked, "bits": choice.bits}, remarks=choice.words)
+    return replace(
+        draft,
+        files=files,
+        device=device,
+        figures={**asked, "bits": choice.bits, "kv_dtype": choice.kv_dtype},
+        remarks=choice.words,
+    )
 
 
 def _counts(draft: Request, job: Job[Any] | None) -> Mapping[str, Any]:

@@ -196,6 +196,8 @@ class Plan:
             rope_parameters=self.rope_parameters,
             prefix_folder=cache / "prefixes" if self.request.store else None,
             prompt_version=prompts.VERSION,
+            kv_dtype="" if self.figures.kv_dtype == self.figures.dtype else self.figures.kv_dtype,
+            kv_host=self.figures.kv_device != self.device.kind,
         )
 
     def require_fit(self) -> None:
@@ -241,6 +243,7 @@ class Plan:
             factor=self.figures.yarn_factor,
             tensor_parallel=tensor_parallel,
             dtype=self.figures.dtype,
+            kv_dtype=self.figures.kv_dtype,
             bits=self.bits,
             local=local,
         ).text

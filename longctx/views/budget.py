@@ -5,7 +5,7 @@ for none), ``prompt_tokens``, ``memory`` (bytes of each component, ``total``, ``
 ``sources`` (each ``path`` and ``tokens``; of videos ``frames``, ``fps`` and ``frame_size`` too, ``estimated`` where the tokens
 are, and ``budget`` where it has one), ``left_out`` (paths, or objects with ``path``, ``tokens``, ``reason``), ``ways`` (to read
 what is not read whole, each with its cost), ``warnings`` and ``notes``; ``mode``,
-``counts_basis``, ``bits``, ``dtype`` and ``device`` where they are given. A key that is missing is not shown.
+``counts_basis``, ``bits``, ``dtype``, ``device``, ``kv_dtype`` and ``kv_device`` where they are given. A key that is missing is not shown.
 """
 
 from __future__ import annotations
@@ -95,6 +95,10 @@ def _prompt(plan: Plan) -> str:
 def _engine(plan: Plan) -> str:
     """How the model runs, where the plan tells."""
     words = [units.plural(plan["bits"], "bit") if plan.get("bits") else "", plan.get("dtype") or "", plan.get("device") or ""]
+    if plan.get("kv_dtype") not in (None, "", plan.get("dtype")):
+        words.append(f"{plan['kv_dtype']} K/V")
+    if plan.get("kv_device") not in (None, "", plan.get("device")):
+        words.append(f"K/V in the CPU's memory ({units.size((plan.get('memory') or {}).get('host', 0))})")
     return ", ".join(oneline(str(word)) for word in words if word)
 
 
