@@ -136,6 +136,7 @@ def command(
     bits: int = 16,
     checkpoint: str | None = None,
     local: bool = False,
+    geometry: Geometry | None = None,
 ) -> Launch:
     """How an engine serves a model with this window.
 
@@ -151,6 +152,7 @@ def command(
         bits: per weight: 4, 8 or 16.
         checkpoint: the quantised weights to take instead; None takes those that are known, or quantises while loading.
         local: whether the model is a folder.
+        geometry: of the model, where it is known better than by its config.
 
     Raises:
         UsageError: a value is out of range, or the engine cannot serve it.
@@ -169,7 +171,7 @@ def command(
     _require_name(engine, "model", model)
     if checkpoint is not None:
         _require_name(engine, "checkpoint", checkpoint)
-    geometry = Geometry.from_config(config, name=model)
+    geometry = geometry or Geometry.from_config(config, name=model)
     _require_window(geometry, window, factor)
     _require_parallel(engine, geometry, tensor_parallel)
     weights = (dtype, kv_dtype, bits, checkpoint)

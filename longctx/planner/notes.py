@@ -105,8 +105,9 @@ def beyond(device: Device) -> Iterator[str]:
 def model(geometry: Geometry, precision: Precision, device: Device, chunk: int, *, sees: bool = False) -> Iterator[str]:
     """What is known of this model, these bits and this device together, and whether there is something to see."""
     if not geometry.known:
+        followed = "parameters and memory follow" if geometry.basis == "computed" else "K/V and activations follow"
         yield (
-            f"the architecture {geometry.model_type!r} is not known to the planner: parameters and memory follow the formula "
+            f"the architecture {geometry.model_type!r} is not known to the planner: {followed} the formula "
             "of a dense decoder and are estimates"
         )
     if precision.bits < 16 and geometry.experts_kept:
