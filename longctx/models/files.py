@@ -138,10 +138,14 @@ def _processor(folder: Path, name: str) -> Mapping[str, Any]:
 def _template(folder: Path, settings: Mapping[str, Any]) -> str | None:
     file = folder / "chat_template.jinja"
     if file.is_file():
-        return file.read_text(encoding="utf-8")
+        try:
+            return file.read_text(encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            raise ModelDamagedError(f"{file} cannot be read: {error}", hint="download the model again") from error
     template = settings.get("chat_template")
     if isinstance(template, list):  # several named templates: the one for plain chat
-        template = next((t.get("template") for t in template if t.get("name") == "default"), None)
+        named = [t for t in template if isinstance(t, dict)]
+        template = next((t.get("template") for t in named if t.get("name") == "default"), None)
     return template if isinstance(template, str) else None
 
 

@@ -44,10 +44,12 @@ def find(name: str | os.PathLike[str], *, config_only: bool = False) -> ModelFil
         ModelDamagedError: a part of it is missing or unreadable.
         ModelError: a GGUF file holds no model that generates text, or a folder nothing but such files.
     """
+    if not isinstance(name, (str, os.PathLike)):
+        raise UsageError(f"model={name!r} is no name", hint="name a hub id such as Qwen/Qwen3.5-4B or a local folder")
     text = os.fspath(name)
     if not text.strip():
         raise UsageError("the model's name is empty", hint="name a hub id such as Qwen/Qwen3.5-4B or a local folder")
-    folder = Path(text).expanduser()
+    folder = _path(text)
     if folder.is_dir():
         _require_config(folder, text)
         return ModelFiles.read(folder.resolve(), name=text, config_only=config_only)
@@ -135,6 +137,23 @@ def _from_hub(hub_id: str, config_only: bool) -> ModelFiles:
     needed = _needed(config_only)
     folder = _snapshot(hub_id, needed if config_only else SMALL_FILES, needed)
     return ModelFiles.read(folder, name=hub_id, remote=True, config_only=config_only)
+
+
+def _path(text: str) -> Path:
+    """The path that a name may be.
+
+    Raises:
+        ModelNotFoundError: the system cannot look there: the name is too long, or a folder on the way may not be read.
+    """
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError) as error:  # RuntimeError: no such user
+        raise ModelNotFoundError(
+            f"no model at {text[:200]!r}: {getattr(error, 'strerror', None) or error}",
+            hint="give a hub id or a folder that can be read",
+        ) from error
+    return path
 
 
 def _require_config(folder: Path, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Models measured on the meta device: what the planner knows by formula, measured, is the same; and others are what they are."""
+"""Models measured on the meta device: what is known by formula is measured the same, and others are what they are."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_real_sizes_are_measured_without_their_memory(name: str) -> None:
 
 #: Architectures that the planner has no formula for, small, each with something that a formula of Llama does not have.
 OTHERS: dict[str, dict[str, Any]] = {
-    "keys of other names": {"model_type": "gpt2", "n_embd": 64, "n_head": 4, "n_layer": 3, "vocab_size": 320, "n_positions": 256},
+    "other names": {"model_type": "gpt2", "n_embd": 64, "n_head": 4, "n_layer": 3, "vocab_size": 320, "n_positions": 256},
     "latent attention": text(
         "deepseek_v3", num_key_value_heads=4, q_lora_rank=48, kv_lora_rank=32, qk_rope_head_dim=16, qk_nope_head_dim=24,
         v_head_dim=20, n_routed_experts=4, num_experts_per_tok=2, moe_intermediate_size=48, first_k_dense_replace=1, n_group=2,
