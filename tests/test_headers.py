@@ -73,6 +73,17 @@ def test_a_gguf_file_is_served_by_llama_cpp_as_it_is(qwen: Path) -> None:
         plan.command("vllm")
 
 
+def test_a_file_of_any_name_is_served_under_its_own(qwen: Path, tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    blob = qwen.rename(tmp_path / "blobs" / "sha256-0123")
+    (tmp_path / "linked.gguf").symlink_to(blob)
+    for name in (blob, tmp_path / "linked.gguf"):
+        plan = lc.plan(model=name, window=512, **PLACE)
+        assert f"llama-server --model {name} " in plan.command("llama.cpp")
+        with pytest.raises(UsageError, match="is a GGUF file"):
+            plan.command("vllm")
+
+
 def test_a_corpus_can_be_planned_with_a_gguf_file_and_is_not_loaded(qwen: Path, project: Path) -> None:
     plan = lc.plan(project, model=qwen)
     assert "GGUF" in plan.figures.counts_basis
@@ -105,6 +116,13 @@ def test_a_model_without_a_formula_is_measured_and_the_plan_says_so(tmp_path: Pa
     assert plan.figures.memory.kv_cache == 256 * 3 * 2 * 64 * 2
     with pytest.raises(UsageError, match="256"):
         lc.plan(model=tmp_path / "model", window=257, **PLACE)
+
+
+def test_what_was_not_measured_of_recurrent_layers_is_said(tmp_path: Path) -> None:
+    config = text("lfm2", layer_types=["conv", "full_attention", "conv", "full_attention"])
+    plan = lc.plan(model=folder_of(config, tmp_path / "model"), window=256, **PLACE)
+    assert plan.figures.memory.state > 0
+    assert any("their state is counted" in warning for warning in plan.figures.warnings)
 
 
 def test_a_decoder_that_is_known_with_eyes_that_are_not_is_measured(tmp_path: Path) -> None:

@@ -54,13 +54,14 @@ def find(name: str | os.PathLike[str], *, config_only: bool = False) -> ModelFil
         _require_config(folder, text)
         return ModelFiles.read(folder.resolve(), name=text, config_only=config_only)
     if folder.is_file() and gguf.is_gguf(folder):
-        return ModelFiles.of_gguf(folder.resolve(), name=text)
+        return ModelFiles.of_gguf(folder.absolute(), name=text)  # a link of the hub's cache is named, what it leads to is not
     if text == REFERENCE_NAME:
         return ModelFiles.read(REFERENCE_FOLDER, name=text, config_only=config_only)
     if folder.exists() or not HUB_ID.match(text):
         raise ModelNotFoundError(
             f"no model at {text!r}: it is neither a folder nor a GGUF file nor a hub id",
-            hint="give a folder with config.json and *.safetensors, a hub id such as Qwen/Qwen3.5-4B, or 'reference'",
+            hint="give a folder with config.json and *.safetensors, a .gguf file to plan for, a hub id such as "
+            "Qwen/Qwen3.5-4B, or 'reference'",
         )
     return cached(text, config_only=config_only) or _from_hub(text, config_only)
 

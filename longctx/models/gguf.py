@@ -23,8 +23,12 @@ MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 #: Larger than any header: vocabularies and merges of 262,144 tokens come to about 20 MB.
 LARGEST_HEADER = 512 * 2**20
-MOST_KEYS, MOST_ITEMS, MOST_TENSORS, MOST_AXES = 1 << 16, 1 << 22, 1 << 18, 4
-LONGEST_NAME, LONGEST_KEPT_TEXT, LONGEST_KEPT_ARRAY = 1 << 16, 1 << 20, 10_000
+MOST_KEYS, MOST_ITEMS, MOST_TENSORS, MOST_AXES = 1 << 12, 1 << 22, 1 << 16, 4
+#: What is kept is for sizes and kinds of layers: no vocabulary, no template.
+LONGEST_NAME, LONGEST_KEPT_TEXT, LONGEST_KEPT_ARRAY, MOST_KEPT_NUMBERS = 1 << 10, 1 << 12, 10_000, 100_000
+#: Texts up to this are read to be passed over, which is quicker than to seek.
+SHORT_TEXT = 1 << 16
+LARGEST_ALIGNMENT = 1 << 20
 #: Numbers of one tensor, and bytes: more are damage.
 LARGEST_TENSOR = 1 << 50
 
@@ -169,7 +173,8 @@ class _Reader:
     """Reads one header from its first byte on."""
 
     def __init__(self, stream: BinaryIO, size: int, name: str) -> None:
-        self.stream, self.size, self.name, self.used = stream, size, name, 0
+        self.stream, self.size, self.name = stream, size, name
+        self.used = self.kept = 0
 
     def header(self) -> Header:
         """All of it."""
@@ -231,9 +236,10 @@ class _Reader:
         code = self._code(kind, key)
         width = struct.calcsize(code)
         count = self.count(f"numbers in {key!r}", MOST_ITEMS, least=width)
-        if count > LONGEST_KEPT_ARRAY:
+        if count > min(LONGEST_KEPT_ARRAY, MOST_KEPT_NUMBERS - self.kept):
             self.skip(count * width)
             return count, None
+        self.kept += count
         return count, list(struct.unpack(f"<{count}{code}", self.take(count * width)))
 
     def _skip_texts(self, count: int) -> None:
@@ -244,7 +250,7 @@ class _Reader:
             left -= 8 + length
             if left < 0:
                 raise self.damage(f"a text of {length} bytes is announced, more than is left")
-            if length > LONGEST_NAME:
+            if length > SHORT_TEXT:
                 self.stream.seek(length, os.SEEK_CUR)
             else:
                 read(length)
@@ -267,7 +273,7 @@ class _Reader:
     def _placed(self, fields: dict[str, Any], lengths: dict[str, int], rows: list[_Row]) -> Header:
         """The header, once it is known where the data begins."""
         alignment = fields.get("general.alignment", 32)
-        if type(alignment) is not int or not 0 < alignment <= LONGEST_KEPT_TEXT:
+        if type(alignment) is not int or not 0 < alignment <= LARGEST_ALIGNMENT:
             raise self.damage(f"general.alignment is {alignment!r}")
         data = self.size - -(-self.used // alignment) * alignment
         tensors = _sized(rows, data)

@@ -58,6 +58,8 @@ _SILENT = ("bert", "t5", "clip", "embed", "wavtokenizer")
 def config(header: Header, *, name: str) -> dict[str, Any]:
     """The config.json that a header stands for, of the decoder alone: what sees is in a file of its own.
 
+    Biases and ties are not among its fields: they are seen in the tensors, where parameters are counted.
+
     Args:
         header: of the file.
         name: as the user gave it, for messages.
@@ -79,8 +81,8 @@ def config(header: Header, *, name: str) -> dict[str, Any]:
     made["num_hidden_layers"] = keys.depth(made["num_hidden_layers"])
     made["vocab_size"] = keys.vocabulary()
     made["model_type"] = keys.model_type(experts="num_experts" in made)
-    for told in (_heads(keys, made), _layers(keys, made["num_hidden_layers"]), _tensors(header)):
-        made.update(told)
+    made.update(_heads(keys, made))
+    made.update(_layers(keys, made["num_hidden_layers"]))
     return {**made, "rope_parameters": dict(_rope(keys, made["head_dim"]))}
 
 
@@ -107,15 +109,6 @@ def _layers(keys: _Keys, depth: int) -> Iterator[tuple[str, Any]]:
         yield "layer_types", ["sliding_attention" if flag else "full_attention" for flag in slides]
     elif window and isinstance(pattern, int) and pattern > 0:
         yield "sliding_window_pattern", int(pattern)
-
-
-def _tensors(header: Header) -> Iterator[tuple[str, bool]]:
-    """What the presence of tensors tells."""
-    if header.tensors:
-        names = {tensor.name.rpartition("blk.")[2].partition(".")[2] or tensor.name for tensor in header.tensors}
-        yield "tie_word_embeddings", not any(tensor.name == "output.weight" for tensor in header.tensors)
-        yield "attention_bias", "attn_q.bias" in names
-        yield "mlp_bias", "ffn_up.bias" in names
 
 
 def _rope(keys: _Keys, head_dim: int) -> Iterator[tuple[str, Any]]:

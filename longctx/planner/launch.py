@@ -172,6 +172,8 @@ def command(
     if checkpoint is not None:
         _require_name(engine, "checkpoint", checkpoint)
     geometry = geometry or Geometry.from_config(config, name=model)
+    if geometry.basis == "counted" and engine != "llama.cpp":
+        raise _gguf_for("model", model, engine)
     _require_window(geometry, window, factor)
     _require_parallel(engine, geometry, tensor_parallel)
     weights = (dtype, kv_dtype, bits, checkpoint)
@@ -237,7 +239,7 @@ def _gguf(wish: _Wish) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...], tu
     """Where llama.cpp finds the weights, how they are made where there are none, and what there is to say of it."""
     kind = GGUF_TYPES[wish.bits]
     name = wish.checkpoint or wish.model
-    if name.endswith(".gguf"):
+    if name.endswith(".gguf") or wish.geometry.basis == "counted":
         return ("--model", name), (), ()
     if wish.checkpoint is not None:
         return ("--hf-repo", name), (), ()
@@ -310,7 +312,11 @@ def _require_name(engine: str, field: str, value: str) -> None:
     if not value.strip() or value.startswith("-") or "\0" in value:
         raise UsageError(f"{field}={value!r} names no model", hint="give a hub id or a path; ./ before a leading dash")
     if value.endswith(".gguf") and engine != "llama.cpp":
-        raise UsageError(f"{field}={value!r} is a GGUF file; {engine} is given safetensors here", hint="take llama.cpp")
+        raise _gguf_for(field, value, engine)
+
+
+def _gguf_for(field: str, value: str, engine: str) -> UsageError:
+    return UsageError(f"{field}={value!r} is a GGUF file; {engine} is given safetensors here", hint="take llama.cpp")
 
 
 def _require_window(geometry: Geometry, window: int, factor: float) -> None:

@@ -118,6 +118,11 @@ def model(geometry: Geometry, precision: Precision, device: Device, chunk: int, 
         )
     if sees and geometry.sight is None:
         yield "the vision encoder of this model is not known to the planner: the memory that pictures take is not counted"
+    if geometry.state is not None and any(geometry.state):
+        yield (
+            "how the recurrent or convolution layers of this model work is not known to the planner: their state is counted, "
+            "what they take while they read is not"
+        )
     if device.kind == "cuda" and geometry.recurrence is not None:
         missing = not device.here or not all(find_spec(name) for name in FAST_LINEAR)
         where = "here" if device.here else "there unless it is installed"

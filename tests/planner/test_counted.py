@@ -75,6 +75,13 @@ LAYER = (
 )  # fmt: skip
 
 
+def test_a_layer_that_keeps_nothing_has_no_kv() -> None:
+    config = text("brand_new", layer_types=["none", "full_attention", "none", "linear_like"])
+    geometry = Geometry.from_config(config)
+    assert geometry.layers == ("none", "full_attention", "none", "full_attention")
+    assert geometry.kv_bytes_per_token() == Geometry.from_config(text("brand_new")).kv_bytes_per_token() // 2
+
+
 # -- measured ----------------------------------------------------------------------------------------------------------
 def sizes(**changes: object) -> Sizes:
     made: dict[str, object] = {
