@@ -62,7 +62,9 @@ def test_real_sizes_are_measured_without_their_memory(name: str) -> None:
 
 #: Architectures that the planner has no formula for, small, each with something that a formula of Llama does not have.
 OTHERS: dict[str, dict[str, Any]] = {
-    "other names": {"model_type": "gpt2", "n_embd": 64, "n_head": 4, "n_layer": 3, "vocab_size": 320, "n_positions": 256},
+    "other names": {
+        "model_type": "gpt2", "n_embd": 64, "n_head": 4, "n_layer": 3, "vocab_size": 320, "n_positions": 256, "pad_token_id": 0,
+    },
     "latent attention": text(
         "deepseek_v3", num_key_value_heads=4, q_lora_rank=48, kv_lora_rank=32, qk_rope_head_dim=16, qk_nope_head_dim=24,
         v_head_dim=20, n_routed_experts=4, num_experts_per_tok=2, moe_intermediate_size=48, first_k_dense_replace=1, n_group=2,
@@ -101,6 +103,31 @@ def held(cache: Any) -> int:
     return sum(value.nbytes for value in values if isinstance(value, torch.Tensor) and value.ndim >= 3)
 
 
+def test_a_model_that_cannot_run_without_numbers_has_the_kv_of_its_config() -> None:
+    found = measure({"model_type": "rwkv", "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 320}, name="mine")
+    assert found is not None
+    assert (found.cache_measured, found.layers, found.kv_numbers) == (False, ("full_attention",) * 2, 128)
+
+
+@pytest.mark.parametrize(
+    ("config", "layers"),
+    [
+        (
+            text("gemma4_text", num_kv_shared_layers=2, layer_types=["sliding_attention", "full_attention"] * 2, head_dim=32),
+            ("sliding_attention", "full_attention", "none", "none"),
+        ),
+        (
+            text("nemotron_h", layers_block_type=["mamba", "moe", "attention", "mlp"]),
+            ("linear_attention", "none", "full_attention", "none"),
+        ),
+    ],
+)
+def test_layers_that_keep_nothing_are_told(config: dict[str, Any], layers: tuple[str, ...]) -> None:
+    found = measure(config, name="mine")
+    assert found is not None
+    assert (found.cache_measured, found.layers) == (True, layers)
+
+
 def test_a_scaling_that_only_the_config_class_knows_is_told() -> None:
     plain, scaled = measure(OTHERS["half a head rotates"], name="mine"), measure({"model_type": "gpt_oss"}, name="mine")
     assert plain is not None
@@ -134,12 +161,13 @@ def test_what_transformers_does_not_know_or_cannot_build_is_not_measured(config:
 
 
 def test_no_code_that_comes_with_a_model_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')\nclass Config: pass\nclass Model: pass\n")
-    monkeypatch.chdir(tmp_path)
-    foreign = {"auto_map": {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}, "_name_or_path": str(tmp_path)}
-    foreign |= {"attn_implementation": "somebody/kernel", "quantization_config": {"quant_method": "gptq", "bits": 4}}
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')\nclass Model: pass\n")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # as if somebody trusted it
+    own = {"auto_map": {"AutoModelForCausalLM": "evil.Model"}, "_name_or_path": str(tmp_path)}
+    assert measure({"model_type": "vit", **own}, name="mine") is None
     config = OTHERS["half a head rotates"]
-    assert measure({**config, **foreign}, name="mine") == measure(config, name="mine")
+    own |= {"attn_implementation": "somebody/kernel", "quantization_config": {"quant_method": "gptq", "bits": 4}}
+    assert measure({**config, **own}, name="mine") == measure(config, name="mine")
     assert not (tmp_path / "run").exists()
 
 

@@ -101,7 +101,7 @@ def test_what_was_measured_is_what_a_plan_reckons_with() -> None:
 
 
 def test_keys_and_values_of_different_widths_have_their_sum() -> None:
-    for numbers, heads in ((2 * (192 + 128), 2), (64 + 32, 4), (101, 1)):
+    for numbers, heads in ((2 * (192 + 128), 2), (64 + 32, 4), (100, 4), (101, 1)):
         geometry = measured(sizes(kv_numbers=numbers, kv_heads=heads), {"max_position_embeddings": 64})
         assert geometry.kv_bytes_per_token() == 2 * (numbers + numbers % 2)
 

@@ -102,7 +102,7 @@ class _Built:
         return Sizes(
             hidden=self.embedding.shape[1],
             vocabulary=self.embedding.shape[0],
-            layers=tuple(_kind(layer, filled) for layer in cache.layers),
+            layers=tuple(_kinds(cache, filled)),
             heads=heads,
             kv_numbers=_kv_numbers(largest) if largest else 2 * kv_heads * head_dim,
             kv_heads=largest.keys.shape[1] if largest else kv_heads,
@@ -162,7 +162,6 @@ class _Built:
         """The cache that one pass leaves; an empty one where the model cannot run without numbers."""
         from transformers import DynamicCache
 
-        self._still_experts()
         self.decoder.config.pad_token_id = None  # else some look for padding among the tokens
         tokens = torch.zeros((1, TOKENS), dtype=torch.long, device="meta")
         try:
@@ -173,12 +172,6 @@ class _Built:
         cache = left.get("past_key_values") or left.get("cache_params")
         whole = hasattr(cache, "is_dummy") and len(cache.layers) == self.text.num_hidden_layers
         return cache if whole else DynamicCache(config=self.text)
-
-    def _still_experts(self) -> None:
-        """Let experts pass on what they get: which tokens go where cannot be told without numbers, and they keep nothing."""
-        for module in self.decoder.modules():
-            if any(parameter.ndim == 3 for parameter in module.parameters(recurse=False)) and "xpert" in type(module).__name__:
-                module.forward = lambda hidden, *_, **__: hidden
 
 
 def _part(path: str, parameter: torch.Tensor) -> str:
@@ -224,12 +217,14 @@ def _slides(layer: Any) -> bool:
     return getattr(layer, "sliding_window", None) is not None
 
 
-def _kind(layer: Any, filled: bool) -> str:
-    """The kind of a layer: what it keeps of each token decides, where it was seen."""
-    has_keys = getattr(layer, "keys", None) is not None if filled else hasattr(layer, "keys")
-    if has_keys and not (not filled and hasattr(layer, "is_dummy")):
-        return "sliding_attention" if _slides(layer) else "full_attention"
-    return "linear_attention" if hasattr(layer, "conv_states") else NO_CACHE
+def _kinds(cache: Any, filled: bool) -> Iterator[str]:
+    """The kind of every layer: what it keeps of each token decides, or could keep where it was not seen."""
+    for layer, dummy in zip(cache.layers, cache.is_dummy, strict=True):
+        keeps = getattr(layer, "keys", None) is not None if filled else hasattr(layer, "keys")
+        if keeps and not dummy:
+            yield "sliding_attention" if _slides(layer) else "full_attention"
+        else:
+            yield "linear_attention" if hasattr(layer, "conv_states") else NO_CACHE
 
 
 def _kv_numbers(layer: Any) -> int:
