@@ -5,6 +5,8 @@ Joins files on this machine with what the planner knows of a family. Plans no co
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,7 +16,7 @@ from typing import Any
 from longctx import engines, models, planner
 from longctx.errors import ModelNotFoundError
 from longctx.jobs import Job
-from longctx.models import ModelFiles
+from longctx.models import ModelFiles, gguf
 from longctx.planner import Candidate, Device, Geometry
 
 #: As a model's name: the best of the family for a corpus and a memory, wherever it is.
@@ -32,13 +34,14 @@ def named(model: str | os.PathLike[str], *, config_only: bool) -> ModelFiles:
     """The files of a model that was named; of one of the family where the hub cannot be reached, what is known of it.
 
     Args:
-        model: a hub id or a local folder.
+        model: a hub id, a local folder or a GGUF file.
         config_only: whether config.json suffices.
 
     Raises:
         UsageError: the name is empty.
         ModelNotFoundError: there is no such model, or it cannot be reached and is not known.
         ModelDamagedError: a part of it is missing or unreadable.
+        ModelError: a GGUF file holds no model that generates text.
     """
     try:
         return models.find(model, config_only=config_only)
@@ -61,6 +64,33 @@ def family(*, config_only: bool) -> dict[str, ModelFiles]:
     }
 
 
+def geometry(files: ModelFiles) -> Geometry:
+    """The sizes of a model: by formula, counted in its GGUF file, or, where there is no formula, measured on the meta device.
+
+    Raises:
+        ModelError: it does not generate text.
+        PlanError: its config lacks a field, or holds nonsense.
+    """
+    if files.header is not None:
+        made = Geometry.from_config(files.config, name=files.name)
+        rows = [(tensor.name, tensor.shape) for tensor in files.header.tensors]
+        return planner.counted(made, rows) if rows else made
+    if planner.knows(files.config):
+        return Geometry.from_config(files.config, name=files.name)
+    return _measured(json.dumps(files.config, sort_keys=True), files.name)
+
+
+@functools.lru_cache(maxsize=16)
+def _measured(config: str, name: str) -> Geometry:
+    """As :func:`geometry`; building a large model without memory takes seconds, and a plan asks several times."""
+    fields = json.loads(config)
+    planner.require_generative(fields, name)
+    from longctx.backends.transformers.sizes import measure  # imports torch
+
+    sizes = measure(fields, name=name)
+    return Geometry.from_config(fields, name=name) if sizes is None else planner.measured(sizes, fields, name=name)
+
+
 def candidate(files: ModelFiles, device: Device, bits: int | None) -> Candidate:
     """A member as it can be chosen.
 
@@ -80,11 +110,27 @@ def reusing(device: Device, files: ModelFiles, bits: int | None) -> Device:
 
 
 def whereabouts(files: ModelFiles, geometry: Geometry) -> Iterator[str]:
-    """That a model is elsewhere, and what it takes to have it here: checkpoints are published in 16 bits."""
+    """How a model's sizes were found, where it is, and what it takes to have it here: checkpoints are published in 16 bits."""
+    if geometry.basis == "measured":
+        what = "parameters, K/V and state" if geometry.known else "parameters"
+        yield f"{what} of {geometry.model_type!r} were measured on the meta device"
+    if files.header is not None:
+        yield from _in_the_file(files, files.header)
     if files.remote:
         size = f"{2 * geometry.parameters.total / 1e9:.1f} GB"
         known = "" if (files.folder / "config.json").is_file() else "; planned by what longctx knows of it"
         yield f"{files.name} is not on this machine: fetching it takes about {size}{known}"
+
+
+def _in_the_file(files: ModelFiles, header: gguf.Header) -> Iterator[str]:
+    """What a GGUF file holds, beside what longctx would make of the model."""
+    yield from (f"{files.name}: {note}" for note in header.notes)
+    if header.tensors:
+        kinds = ", ".join(header.kinds[:3])
+        yield (
+            f"{files.name} holds {header.size / 1e9:.2f} GB of weights ({kinds}), as llama.cpp runs them; the weights of this "
+            "plan are those of the same model loaded by longctx, which does not load GGUF files"
+        )
 
 
 def default_model(device: Device, agree: Agree | None = None, job: Job[Any] | None = None) -> ModelFiles:

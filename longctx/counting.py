@@ -63,6 +63,8 @@ def overhead(files: ModelFiles, tokenizer: Tokenizer | None, native_window: int)
 
 def basis(files: ModelFiles, tokenizer: Tokenizer) -> str:
     """How tokens were counted, in words."""
+    if files.header is not None:
+        return f"by the {tokenizer.name} vocabulary, for that of a GGUF file is not read"
     return f"exact, {tokenizer.name} vocabulary" if files.config_only else f"exact, {files.name}"
 
 

@@ -58,9 +58,9 @@ def plan(
     Args:
         corpus: from :func:`longctx.read`, or paths to read; None plans a prompt that fills the window, for which config.json
             suffices. Such a plan is for shopping: it cannot be loaded.
-        model: a hub id or a local folder; ``"auto"`` takes the best of the Qwen3.5 family for this corpus and this memory,
-            which :func:`longctx.load` fetches where it is not on this machine; None takes the best that can be had here (see
-            the README).
+        model: a hub id, a local folder, or a GGUF file, which can be planned for and not loaded; ``"auto"`` takes the best of
+            the Qwen3.5 family for this corpus and this memory, which :func:`longctx.load` fetches where it is not on this
+            machine; None takes the best that can be had here (see the README).
         bits: 4, 8 or 16 per weight; None takes 4, and 16 for models under 1B parameters; with ``"auto"`` 16 where they fit.
         dtype: ``"bfloat16"``, ``"float16"`` or ``"float32"`` for what is not quantised; None chooses by device.
         memory: bytes to stay within, or ``"16GB"``; None takes what is free.
@@ -191,7 +191,7 @@ def _corpus(given: Corpus | str | os.PathLike[str] | Iterable[str | os.PathLike[
 
 def _made(request: Request, job: Job[Any] | None = None) -> Plan:
     """The plan that answers a request, from what is at hand: config.json alone, a vocabulary, or all of a model's files."""
-    geometry = Geometry.from_config(request.files.config, name=request.files.name)
+    geometry = choosing.geometry(request.files)
     if request.corpus is None:
         return Plan(request, _figures(request, geometry, None, overhead=0))
     tokenizer = counting.tokenizer_of(request.files)

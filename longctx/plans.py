@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from longctx import models, planner, prompts
+from longctx import choosing, models, planner, prompts
 from longctx.backends.base import LoadSpec
 from longctx.budgeting import Given
 from longctx.corpus import Corpus
@@ -237,8 +237,9 @@ class Plan:
         local = os.path.isdir(os.path.expanduser(self.model))
         return launch.command(
             engine,
-            model=str(self.files.folder) if local else self.model,
+            model=str(self.files.folder) if local or self.files.header is not None else self.model,
             config=self.files.config,
+            geometry=choosing.geometry(self.files),
             window=self.window,
             factor=self.figures.yarn_factor,
             tensor_parallel=tensor_parallel,

@@ -1,4 +1,4 @@
-"""Where a model's files are: a local folder, the hub's cache, the hub, or the embedded default. Knows no torch."""
+"""Where a model's files are: a local folder, a GGUF file, the hub's cache, the hub, or the embedded default. No torch."""
 
 from longctx.models.embedded import EMBEDDED_GENERATION, EMBEDDED_NAME, embedded_folder, fetch_embedded
 from longctx.models.files import ModelFiles

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from longctx.errors import ModelDamagedError
+from longctx.models import gguf
+from longctx.models.gguf_config import config as config_of
 
 WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
 
@@ -19,7 +21,8 @@ class ModelFiles:
 
     Args:
         name: as the user gave it.
-        folder: the local folder; of a model of which nothing is on this machine, where the hub's cache will have it.
+        folder: the local folder; of a model of which nothing is on this machine, where the hub's cache will have it; of a
+            GGUF file the file itself.
         config: config.json.
         template: the chat template (Jinja), or None for a model that was not trained to chat.
         special: control strings by role: ``"bos_token"``, ``"eos_token"``.
@@ -27,6 +30,7 @@ class ModelFiles:
         processor: what is said about how pictures are prepared; empty where nothing is.
         remote: whether the weights still have to be downloaded.
         config_only: whether only config.json was looked at: enough for a plan without a corpus, too little for anything else.
+        header: of a GGUF file, which is planned for but not loaded; None of any other model.
     """
 
     name: str
@@ -38,6 +42,18 @@ class ModelFiles:
     processor: Mapping[str, Any] = field(default_factory=dict)
     remote: bool = False
     config_only: bool = False
+    header: gguf.Header | None = None
+
+    @classmethod
+    def of_gguf(cls, file: Path, *, name: str) -> ModelFiles:
+        """Read the header of a GGUF file.
+
+        Raises:
+            ModelError: it holds no model that generates text.
+            ModelDamagedError: it is damaged, or is no GGUF file.
+        """
+        header = gguf.read(file, name=name)
+        return cls(name, file, config_of(header, name=name), template=None, config_only=True, header=header)
 
     @classmethod
     def read(cls, folder: Path, *, name: str, remote: bool = False, config_only: bool = False) -> ModelFiles:
@@ -102,7 +118,7 @@ def read_json(folder: Path, file: str, name: str, *, optional: bool = False) -> 
         return {}
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelDamagedError(
             f"{name}: {path} cannot be read: {error}", hint="download the model again, or name a complete model folder"
         ) from error
@@ -122,10 +138,14 @@ def _processor(folder: Path, name: str) -> Mapping[str, Any]:
 def _template(folder: Path, settings: Mapping[str, Any]) -> str | None:
     file = folder / "chat_template.jinja"
     if file.is_file():
-        return file.read_text(encoding="utf-8")
+        try:
+            return file.read_text(encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            raise ModelDamagedError(f"{file} cannot be read: {error}", hint="download the model again") from error
     template = settings.get("chat_template")
     if isinstance(template, list):  # several named templates: the one for plain chat
-        template = next((t.get("template") for t in template if t.get("name") == "default"), None)
+        named = [t for t in template if isinstance(t, dict)]
+        template = next((t.get("template") for t in named if t.get("name") == "default"), None)
     return template if isinstance(template, str) else None
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from longctx.errors import ModelNotFoundError, UsageError
+from longctx.errors import ModelError, ModelNotFoundError, UsageError
+from longctx.models import gguf
 from longctx.models.files import ModelFiles, weight_files
 
 #: What a plan needs: everything but the weights.
@@ -30,30 +31,37 @@ def cache_folder() -> Path:
 
 
 def find(name: str | os.PathLike[str], *, config_only: bool = False) -> ModelFiles:
-    """The files of a model by local folder or hub id; weights are not downloaded yet.
+    """The files of a model by local folder, GGUF file or hub id; weights are not downloaded yet.
 
     Args:
-        name: ``"~/models/Qwen3.5-4B"`` or ``"Qwen/Qwen3.5-4B"``; ``"reference"`` is the one that ships with longctx, unless
-            there is a folder of this name.
+        name: ``"~/models/Qwen3.5-4B"``, ``"~/models/Qwen3.5-4B-Q4_K_M.gguf"`` or ``"Qwen/Qwen3.5-4B"``; ``"reference"`` is the
+            one that ships with longctx, unless there is a folder of this name.
         config_only: look at config.json alone, and fetch no more than that.
 
     Raises:
         UsageError: the name is empty.
         ModelNotFoundError: there is no such folder and no such model that can be reached.
         ModelDamagedError: a part of it is missing or unreadable.
+        ModelError: a GGUF file holds no model that generates text, or a folder nothing but such files.
     """
+    if not isinstance(name, (str, os.PathLike)):
+        raise UsageError(f"model={name!r} is no name", hint="name a hub id such as Qwen/Qwen3.5-4B or a local folder")
     text = os.fspath(name)
     if not text.strip():
         raise UsageError("the model's name is empty", hint="name a hub id such as Qwen/Qwen3.5-4B or a local folder")
-    folder = Path(text).expanduser()
+    folder = _path(text)
     if folder.is_dir():
+        _require_config(folder, text)
         return ModelFiles.read(folder.resolve(), name=text, config_only=config_only)
+    if folder.is_file() and gguf.is_gguf(folder):
+        return ModelFiles.of_gguf(folder.absolute(), name=text)  # a link of the hub's cache is named, what it leads to is not
     if text == REFERENCE_NAME:
         return ModelFiles.read(REFERENCE_FOLDER, name=text, config_only=config_only)
     if folder.exists() or not HUB_ID.match(text):
         raise ModelNotFoundError(
-            f"no model at {text!r}: it is neither a folder nor a hub id",
-            hint="give a folder with config.json and *.safetensors, a hub id such as Qwen/Qwen3.5-4B, or 'reference'",
+            f"no model at {text!r}: it is neither a folder nor a GGUF file nor a hub id",
+            hint="give a folder with config.json and *.safetensors, a .gguf file to plan for, a hub id such as "
+            "Qwen/Qwen3.5-4B, or 'reference'",
         )
     return cached(text, config_only=config_only) or _from_hub(text, config_only)
 
@@ -76,8 +84,14 @@ def with_weights(files: ModelFiles) -> ModelFiles:
     """The same model with its weights on this machine, downloaded where they are not.
 
     Raises:
+        ModelError: it is a GGUF file.
         ModelNotFoundError: the hub cannot be reached.
     """
+    if files.header is not None:
+        raise ModelError(
+            f"{files.name} is a GGUF file, which longctx plans for and does not load",
+            hint="name the folder or the hub id of the model it was made from; plan.command('llama.cpp') serves it as it is",
+        )
     if not files.remote:
         return files
     folder = _snapshot(files.name, (*SMALL_FILES, *WEIGHTS))
@@ -124,6 +138,30 @@ def _from_hub(hub_id: str, config_only: bool) -> ModelFiles:
     needed = _needed(config_only)
     folder = _snapshot(hub_id, needed if config_only else SMALL_FILES, needed)
     return ModelFiles.read(folder, name=hub_id, remote=True, config_only=config_only)
+
+
+def _path(text: str) -> Path:
+    """The path that a name may be.
+
+    Raises:
+        ModelNotFoundError: the system cannot look there: the name is too long, or a folder on the way may not be read.
+    """
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError) as error:  # RuntimeError: no such user
+        raise ModelNotFoundError(
+            f"no model at {text[:200]!r}: {getattr(error, 'strerror', None) or error}",
+            hint="give a hub id or a folder that can be read",
+        ) from error
+    return path
+
+
+def _require_config(folder: Path, name: str) -> None:
+    """Say that a folder has nothing but GGUF files, one of which is to be named."""
+    if not (folder / "config.json").is_file() and (files := sorted(folder.glob("*.gguf"))):
+        some = ", ".join(str(file) for file in files[:3])
+        raise ModelError(f"{name}: the folder has no config.json, but GGUF files", hint=f"name one to plan for it: {some}")
 
 
 def _needed(config_only: bool) -> tuple[str, ...]:

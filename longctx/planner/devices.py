@@ -28,6 +28,8 @@ OWNED: dict[Kind, tuple[int, ...]] = {
     "mps": tuple(size * 10**9 for size in (16, 24, 32, 48, 64, 96, 128)),
     "cpu": tuple(size * 10**9 for size in (16, 32, 64)),
 }
+#: More than any device has: longer numbers are held to it.
+MOST_MEMORY = 10**18
 #: Less than this is a forgotten unit.
 LEAST_MEMORY = 1_000_000
 #: bf16 is native from Ampere on.
@@ -83,7 +85,7 @@ def parse_memory(text: str | int) -> int:
     found = None if isinstance(text, bool) else _MEMORY.fullmatch(str(text))
     if found is None or found[1].count(".") > 1:
         raise UsageError(f"memory={text!r} is no size", hint='write "16GB", "16GiB" or a number of bytes')
-    size = round(float(found[1].replace("_", "")) * UNITS[found[2].upper()])
+    size = round(min(float(found[1].replace("_", "")) * UNITS[found[2].upper()], MOST_MEMORY))
     if size < LEAST_MEMORY:
         raise UsageError(f"memory={text!r} is {size} bytes, too little for any model", hint='name the unit: "16GB"')
     return size

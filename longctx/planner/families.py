@@ -28,6 +28,7 @@ class Family:
         plain_mlp: the MLP has no gate: two matrices instead of three.
         experts: the MLP is a mixture of experts where ``num_experts`` (or ``num_local_experts``) is given.
         hybrid: there are layers of linear attention.
+        joined_delta: linear attention projects to queries, keys, values and gate at once, and to its two rates at once.
         sliding: which layers look at a sliding window where ``layer_types`` does not say so: none, all where
             ``sliding_window`` is set, those that ``use_sliding_window`` and ``max_window_layers`` name, or all but each n-th.
         tied: whether the head shares the embedding's matrix where the config does not say.
@@ -43,6 +44,7 @@ class Family:
     plain_mlp: bool = False
     experts: bool = False
     hybrid: bool = False
+    joined_delta: bool = False
     sliding: Sliding = "none"
     tied: bool = False
     known: bool = True
@@ -106,6 +108,20 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
                 **_QWEN35,
                 "num_experts": 256,
                 "num_experts_per_tok": 8,
+                "moe_intermediate_size": 512,
+                "shared_expert_intermediate_size": 512,
+            },
+        ),
+        "qwen3_next": Family(
+            query_norms="head",
+            gated_query=True,
+            hybrid=True,
+            joined_delta=True,
+            experts=True,
+            defaults={
+                **_QWEN35,
+                "num_experts": 512,
+                "num_experts_per_tok": 10,
                 "moe_intermediate_size": 512,
                 "shared_expert_intermediate_size": 512,
             },

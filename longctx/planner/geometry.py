@@ -17,11 +17,13 @@ from longctx.planner import towers
 from longctx.planner.families import NOT_GENERATIVE, SPEAKING, Family, family_of
 from longctx.planner.fields import MOST_LAYERS, Fields
 from longctx.planner.towers import Sight
-from longctx.planner.yarn import Rope
+from longctx.planner.yarn import Rope, text_config
 
 #: bitsandbytes' CPU kernels crash for other sizes, so such modules stay in 16 bits: out_features by 32, in_features by 64.
 OUTPUT_STEP, INPUT_STEP = 32, 64
 LAYER_KINDS = ("full_attention", "sliding_attention", "linear_attention")
+#: A layer that keeps nothing of a token: an MLP alone, or one that uses the K/V of another layer.
+NO_CACHE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +118,14 @@ class Geometry:
     Args:
         name: as the user gave it.
         model_type: of the decoder.
-        known: whether parameters are exact; else they follow the formula of Llama.
+        known: whether parameters, K/V and state are exact; else they follow the formula of Llama as far as nothing better is
+            at hand.
         hidden: width of the residual stream.
         vocabulary: rows of the embedding.
-        layers: kind of every layer, from the first.
+        layers: kind of every layer, from the first: one of ``LAYER_KINDS``, or ``NO_CACHE``.
         heads: query heads of an attention layer.
         kv_heads: key and value heads.
-        head_dim: numbers per head.
+        head_dim: numbers per head, half of those that keys and values have together.
         mlp_width: widest MLP that one token passes, routed and shared experts together.
         gated_query: whether the query projection is twice as wide.
         sliding_window: tokens that a sliding layer sees; 0 where there is none.
@@ -131,6 +134,10 @@ class Geometry:
         linears: matrices of the decoder, the head not among them.
         recurrence: of layers of linear attention, or None.
         sight: of the vision tower; None where there is none, or one of a kind that is not known.
+        state: numbers of the state of all layers that were measured, in float32 and in the model's dtype; None where
+            ``recurrence`` says what there is.
+        basis: how the sizes were found: ``"computed"`` from config.json, ``"counted"`` in a GGUF file, ``"measured"`` on the
+            meta device.
 
     >>> tiny = dict(model_type="llama", hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
     ...             num_key_value_heads=2, vocab_size=256, max_position_embeddings=1024, tie_word_embeddings=True)
@@ -156,6 +163,8 @@ class Geometry:
     linears: tuple[Linear, ...]
     recurrence: Recurrence | None = None
     sight: Sight | None = None
+    state: tuple[int, int] | None = None
+    basis: str = "computed"
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, name: str = "") -> Geometry:
@@ -169,7 +178,7 @@ class Geometry:
             ModelError: the model does not generate text.
             PlanError: a field that is needed is missing or nonsense.
         """
-        _require_generative(config, name)
+        require_generative(config, name)
         whole = Fields(config, name=name)
         text = whole.part("text_config") or config
         model_type = str(text.get("model_type") or config.get("model_type") or "")
@@ -205,14 +214,35 @@ class Geometry:
 
     def state_bytes(self, element: int = 2) -> int:
         """Bytes of recurrent (float32) and convolution state (``element`` bytes per number), all layers; 0 without any."""
+        if self.state is not None:
+            return 4 * self.state[0] + element * self.state[1]
         if self.recurrence is None:
             return 0
         return self.count("linear_attention") * (4 * self.recurrence.state + element * self.recurrence.conv_state)
 
 
-def _require_generative(config: Mapping[str, Any], name: str) -> None:
+def knows(config: Mapping[str, Any]) -> bool:
+    """Whether there is a formula for the decoder of a config and for what it sees with.
+
+    >>> knows({"model_type": "qwen3"}), knows({"model_type": "brand_new"}), knows({"model_type": "llama", "vision_config": {}})
+    (True, False, False)
+    """
+    text, whole = text_config(config), str(config.get("model_type"))
+    sees = config.get("vision_config") is not None
+    return family_of(str(text.get("model_type") or whole)).known and (not sees or towers.knows(whole))
+
+
+def require_generative(config: Mapping[str, Any], name: str) -> None:
+    """Refuse a model that gives vectors or labels.
+
+    Raises:
+        ModelError: it does not generate text.
+        PlanError: what it says of itself is nonsense.
+    """
     model_type, architectures = config.get("model_type"), config.get("architectures") or ()
     label = name or str(model_type)
+    if not isinstance(model_type, str | None):
+        raise PlanError(f"{label}: model_type is {model_type!r} in config.json, which is no name")
     if not isinstance(architectures, (list, tuple)):
         raise PlanError(f"{label}: architectures is {architectures!r} in config.json, which is no list")
     why = ""
@@ -248,8 +278,9 @@ class _Reader:
         sparse = [self._sparse(i) for i in range(self.depth)]
         vision, vision_known = towers.parameters(self.whole, self.hidden)
         vocabulary = self.text.size("vocab_size")
-        full = sum(kind != "linear_attention" for kind in layers)
-        recurrence = self._recurrence() if full < self.depth else None
+        linear = layers.count("linear_attention")
+        full = self.depth - linear
+        recurrence = self._recurrence() if linear else None
         dense, experts = self._mlps(sum(sparse))
         parameters = Parameters(
             embeddings=vocabulary * self.hidden,
@@ -257,7 +288,7 @@ class _Reader:
             attention=self._attention(full),
             mlp=dense,
             experts=experts,
-            linear_attention=self._linear_attention(recurrence, self.depth - full) if recurrence else 0,
+            linear_attention=self._linear_attention(recurrence, linear) if recurrence else 0,
             norms=(self.family.layer_norms * self.depth + 1) * self.hidden,
             vision=vision,
         )
@@ -267,7 +298,7 @@ class _Reader:
             known=self.family.known and vision_known and set(layers) <= set(LAYER_KINDS),
             hidden=self.hidden,
             vocabulary=vocabulary,
-            layers=tuple(kind if kind in LAYER_KINDS else "full_attention" for kind in layers),
+            layers=tuple(kind if kind in (*LAYER_KINDS, NO_CACHE) else "full_attention" for kind in layers),
             heads=self.heads,
             kv_heads=self.kv_heads,
             head_dim=self.head_dim,
@@ -336,8 +367,14 @@ class _Reader:
 
     def _linear_attention(self, sizes: Recurrence, count: int) -> int:
         values = sizes.value_heads * sizes.value_dim
-        numbers = self._add(sizes.channels, self.hidden, count) + self._add(values, self.hidden, count)
-        numbers += self._add(sizes.value_heads, self.hidden, 2 * count) + self._add(self.hidden, values, count)
+        if self.family.joined_delta:
+            numbers = self._add(sizes.channels + values, self.hidden, count) + self._add(
+                2 * sizes.value_heads, self.hidden, count
+            )
+        else:
+            numbers = self._add(sizes.channels, self.hidden, count) + self._add(values, self.hidden, count)
+            numbers += self._add(sizes.value_heads, self.hidden, 2 * count)
+        numbers += self._add(self.hidden, values, count)
         return numbers + count * (sizes.conv_state + 2 * sizes.value_heads + sizes.value_dim)
 
     def _dense(self, width: int, count: int) -> int:

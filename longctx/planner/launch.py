@@ -136,6 +136,7 @@ def command(
     bits: int = 16,
     checkpoint: str | None = None,
     local: bool = False,
+    geometry: Geometry | None = None,
 ) -> Launch:
     """How an engine serves a model with this window.
 
@@ -151,6 +152,7 @@ def command(
         bits: per weight: 4, 8 or 16.
         checkpoint: the quantised weights to take instead; None takes those that are known, or quantises while loading.
         local: whether the model is a folder.
+        geometry: of the model, where it is known better than by its config.
 
     Raises:
         UsageError: a value is out of range, or the engine cannot serve it.
@@ -169,7 +171,9 @@ def command(
     _require_name(engine, "model", model)
     if checkpoint is not None:
         _require_name(engine, "checkpoint", checkpoint)
-    geometry = Geometry.from_config(config, name=model)
+    geometry = geometry or Geometry.from_config(config, name=model)
+    if geometry.basis == "counted" and engine != "llama.cpp":
+        raise _gguf_for("model", model, engine)
     _require_window(geometry, window, factor)
     _require_parallel(engine, geometry, tensor_parallel)
     weights = (dtype, kv_dtype, bits, checkpoint)
@@ -235,7 +239,7 @@ def _gguf(wish: _Wish) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...], tu
     """Where llama.cpp finds the weights, how they are made where there are none, and what there is to say of it."""
     kind = GGUF_TYPES[wish.bits]
     name = wish.checkpoint or wish.model
-    if name.endswith(".gguf"):
+    if name.endswith(".gguf") or wish.geometry.basis == "counted":
         return ("--model", name), (), ()
     if wish.checkpoint is not None:
         return ("--hf-repo", name), (), ()
@@ -308,7 +312,11 @@ def _require_name(engine: str, field: str, value: str) -> None:
     if not value.strip() or value.startswith("-") or "\0" in value:
         raise UsageError(f"{field}={value!r} names no model", hint="give a hub id or a path; ./ before a leading dash")
     if value.endswith(".gguf") and engine != "llama.cpp":
-        raise UsageError(f"{field}={value!r} is a GGUF file; {engine} is given safetensors here", hint="take llama.cpp")
+        raise _gguf_for(field, value, engine)
+
+
+def _gguf_for(field: str, value: str, engine: str) -> UsageError:
+    return UsageError(f"{field}={value!r} is a GGUF file; {engine} is given safetensors here", hint="take llama.cpp")
 
 
 def _require_window(geometry: Geometry, window: int, factor: float) -> None:

@@ -106,7 +106,7 @@ class Precision:
     def __post_init__(self) -> None:
         if isinstance(self.bits, bool) or self.bits not in BITS:
             raise UsageError(f"bits={self.bits!r} is not one of {BITS}", hint="take 4, 8 or 16 bits per weight")
-        if self.dtype not in ELEMENT:
+        if self.dtype not in tuple(ELEMENT):
             raise UsageError(f"dtype={self.dtype!r} is not one of {tuple(ELEMENT)}")
         if self.kv_dtype not in ("", *KV_DTYPES):
             able = (self.dtype, *KV_DTYPES)

@@ -129,8 +129,9 @@ def beyond(device: Device) -> Iterator[str]:
 def model(geometry: Geometry, precision: Precision, device: Device, chunk: int, *, sees: bool = False) -> Iterator[str]:
     """What is known of this model, these bits and this device together, and whether there is something to see."""
     if not geometry.known:
+        followed = "parameters and memory follow" if geometry.basis == "computed" else "K/V and activations follow"
         yield (
-            f"the architecture {geometry.model_type!r} is not known to the planner: parameters and memory follow the formula "
+            f"the architecture {geometry.model_type!r} is not known to the planner: {followed} the formula "
             "of a dense decoder and are estimates"
         )
     if precision.bits < 16 and geometry.experts_kept:
@@ -141,6 +142,11 @@ def model(geometry: Geometry, precision: Precision, device: Device, chunk: int, 
         )
     if sees and geometry.sight is None:
         yield "the vision encoder of this model is not known to the planner: the memory that pictures take is not counted"
+    if geometry.state is not None and any(geometry.state):
+        yield (
+            "how the recurrent or convolution layers of this model work is not known to the planner: their state is counted, "
+            "what they take while they read is not"
+        )
     if device.kind == "cuda" and geometry.recurrence is not None:
         missing = not device.here or not all(find_spec(name) for name in FAST_LINEAR)
         where = "here" if device.here else "there unless it is installed"

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from longctx.planner.fields import Fields
 
+#: Model types that see as Qwen3-VL does begin like this.
+QWEN = ("qwen3_5", "qwen3_vl")
 _SIGLIP_DEFAULTS = {
     "num_hidden_layers": 12,
     "hidden_size": 768,
@@ -76,6 +78,11 @@ class Sight:
         return (width // self.step) * (height // self.step)
 
 
+def knows(model_type: str) -> bool:
+    """Whether the vision tower of a multimodal model type has a formula here."""
+    return model_type == "gemma3" or model_type.startswith(QWEN)
+
+
 def sight(config: Fields, width: int) -> Sight | None:
     """The vision tower of a multimodal config; None where there is none, or one of another kind.
 
@@ -87,7 +94,7 @@ def sight(config: Fields, width: int) -> Sight | None:
         PlanError: a size is missing or nonsense.
     """
     part, model_type = config.part("vision_config"), str(config.get("model_type"))
-    if part is None or not model_type.startswith(("qwen3_5", "qwen3_vl")):
+    if part is None or not model_type.startswith(QWEN):
         return None
     read, usual = Fields(part, name=config.name).size, Sight()
     deep = model_type.startswith("qwen3_vl")

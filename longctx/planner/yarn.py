@@ -12,12 +12,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from longctx.errors import PlanError, UsageError
-from longctx.planner.fields import Fields
+from longctx.planner.fields import MOST, Fields
 
 #: Factors come in steps, so that a growing corpus does not rename every prefix.
 STEPS = (1.0, 2.0, 4.0)
 #: Kinds of RoPE that do not scale.
 PLAIN = ("default", "mrope")
+#: Scalings of which some configs state the window before scaling and some the one after.
+STRETCHED = ("linear", "dynamic", "yarn")
+#: Larger numbers are nonsense; thetas of 10⁹ are not.
+LARGEST = 1e15
+#: Numbers of rotation that are positive where they are given.
+_POSITIVE = ("rope_theta", "factor", "original_max_position_embeddings", "partial_rotary_factor", "attention_factor")
 #: (model type, native window) -> (most tokens, window that factors count from), by the model cards. Others reach 4 × native.
 #: Qwen3.5: "262,144 natively and extensible up to 1,010,000 tokens" (cards of Qwen/Qwen3.5-0.8B, -9B, -35B-A3B).
 #: Qwen3: "32,768 natively and 131,072 tokens with YaRN", though max_position_embeddings is 40,960 (cards of Qwen/Qwen3-4B, -8B,
@@ -57,28 +63,34 @@ class Rope:
         original: the window that a YaRN factor counts from.
         scaling: the scaling that the config already has (``"yarn"``, ``"llama3"``, …), ``"per layer"`` where kinds of layers
             rotate differently, ``"unstated"`` where the config says nothing of rotation; ``""`` where YaRN can be added.
+        reach: the largest maximum that makes sense: of a scaled config its window times the factor that it states, for some
+            state the window before scaling.
     """
 
     native_window: int
     maximum_window: int
     original: int
     scaling: str = ""
+    reach: int = 0
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, name: str = "") -> Rope:
         """Read a config.json, or its text part.
 
         Raises:
-            PlanError: the native window is missing or nonsense.
+            PlanError: the native window is missing or nonsense, or a number that says how positions rotate is nonsense.
         """
         text = text_config(config)
         stated = Fields(text, name=name).size("max_position_embeddings")
-        scaling = scaling_of(text)
+        scaling, rope = scaling_of(text), _rope(text)
+        for key in _POSITIVE:
+            for source in (rope, text):
+                _checked(source, key)
         if scaling:
-            native = _scaled_window(text, stated, scaling)
-            return cls(native, native, native, scaling)
+            native = _scaled_window(rope, stated, scaling)
+            return cls(native, native, native, scaling, max(native, _times(stated, rope) if scaling in STRETCHED else 0))
         most, original = MAXIMA.get((_family(text), stated), (STEPS[-1] * stated, stated))
-        return cls(stated, int(min(most, STEPS[-1] * original)), original)
+        return cls(stated, int(min(most, STEPS[-1] * original)), original, reach=int(STEPS[-1] * original))
 
     def window(self, factor: float) -> int:
         """Tokens that a factor gives: native × factor, at most the maximum."""
@@ -92,12 +104,15 @@ class Rope:
         """The same with another maximum.
 
         Raises:
-            UsageError: it is not positive, or more than YaRN reaches here.
+            UsageError: it is no positive number, or more than positions reach here.
         """
-        reach = self.native_window if self.scaling else int(STEPS[-1] * self.original)
-        if not 0 < maximum <= reach:
-            raise UsageError(f"max_window={maximum} is not between 1 and {reach}", hint=f"it reaches {reach:,} tokens at most")
-        return replace(self, native_window=min(self.native_window, maximum), maximum_window=maximum)
+        reach = self.reach or self.native_window
+        if isinstance(maximum, bool) or not isinstance(maximum, int) or not 0 < maximum <= reach:
+            raise UsageError(
+                f"max_window={maximum!r} is not between 1 and {reach}", hint=f"it reaches {reach:,} tokens at most"
+            )
+        native = maximum if self.scaling else min(self.native_window, maximum)
+        return replace(self, native_window=native, maximum_window=maximum)
 
 
 def window(native_window: int, maximum: int, factor: float, *, original: int | None = None) -> int:
@@ -144,7 +159,9 @@ def scaling_of(config: Mapping[str, Any]) -> str:
     rope = _rope(text)
     if any(isinstance(value, Mapping) for value in rope.values()) or "rope_local_base_freq" in text:
         return "per layer"
-    kind = str(rope.get("rope_type") or rope.get("type") or "default")
+    kind = rope.get("rope_type") or rope.get("type") or "default"
+    if not isinstance(kind, str):
+        raise PlanError(f"rope_type is {kind!r} in config.json, which is no name", hint=_HINT)
     if kind not in PLAIN:
         return kind
     family = _family(text)
@@ -254,21 +271,37 @@ def _number(rope: Mapping[str, Any], key: str) -> float:
     return float(value)
 
 
+def _checked(source: Mapping[str, Any], key: str) -> None:
+    """Refuse a number of rotation that is there and is nonsense."""
+    value = source.get(key)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LARGEST):
+        raise PlanError(f"{key} is {value!r} in config.json, which is no positive number", hint=_HINT)
+
+
 def _rope(text: Mapping[str, Any]) -> Mapping[str, Any]:
-    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
-    if not isinstance(rope, Mapping):
-        raise PlanError(f"rope_scaling is {rope!r} in config.json, which is no object")
-    return rope
+    """What a config says of rotation, in the old spelling or the new; of both, transformers 5.23 takes the old."""
+    for spelling in ("rope_scaling", "rope_parameters"):
+        rope = text.get(spelling)
+        if rope is not None and not isinstance(rope, Mapping):
+            raise PlanError(f"{spelling} is {rope!r} in config.json, which is no object", hint=_HINT)
+        if rope:
+            return rope
+    return {}
 
 
 def _family(text: Mapping[str, Any]) -> str:
     return str(text.get("model_type") or "").removesuffix("_text")
 
 
-def _scaled_window(text: Mapping[str, Any], stated: int, scaling: str) -> int:
+def _scaled_window(rope: Mapping[str, Any], stated: int, scaling: str) -> int:
     """A YaRN config may state the window before scaling; others state it after."""
-    rope = _rope(text)
-    original, factor = rope.get("original_max_position_embeddings"), rope.get("factor")
-    if scaling == "yarn" and isinstance(original, int) and isinstance(factor, (int, float)):
-        return max(stated, int(original * factor))
-    return stated
+    original = rope.get("original_max_position_embeddings")
+    return max(stated, _times(int(original), rope)) if scaling == "yarn" and original else stated
+
+
+def _times(window: int, rope: Mapping[str, Any]) -> int:
+    """A window times the factor that a config states, no longer than anything has."""
+    return min(MOST, int(window * (rope.get("factor") or 1)))
+
+
+_HINT = "give a model whose config.json is complete; download it again if it should be"

@@ -53,6 +53,36 @@ def test_an_empty_name_is_wrong_use(name: str) -> None:
         models.find(name)
 
 
+@pytest.mark.parametrize("name", [7, None, True, ["Qwen/Qwen3.5-4B"]])
+def test_what_is_no_name_is_wrong_use(name: Any) -> None:
+    with pytest.raises(UsageError, match="is no name"):
+        models.find(name)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a/" + "x" * 5000, "~no-such-user/model"])
+def test_a_name_at_which_the_system_cannot_look_is_our_error(name: str) -> None:
+    with pytest.raises(ModelNotFoundError, match="no model at") as refused:
+        models.find(name)
+    assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize("settings", [{"chat_template": [1, "x"]}, {"chat_template": {}}, {"eos_token": 7}])
+def test_nonsense_in_the_tokenizers_settings_is_passed_over(
+    settings: dict[str, Any], tiny_models: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = copy_of(tiny_models("llama"), tmp_path / "model", without="chat_template.jinja")
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    files = models.find(folder)
+    assert (files.template, files.special) == (None, {})
+
+
+def test_a_template_that_is_no_text_is_damaged(tiny_models: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = copy_of(tiny_models("llama"), tmp_path / "model")
+    (folder / "chat_template.jinja").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ModelDamagedError, match=r"chat_template\.jinja"):
+        models.find(folder)
+
+
 @pytest.mark.parametrize("name", ["nowhere", "/no/such/folder", "a/b/c"])
 def test_a_name_that_is_neither_folder_nor_hub_id_is_said_to_be_neither(name: str) -> None:
     with pytest.raises(ModelNotFoundError, match="neither"):

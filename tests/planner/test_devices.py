@@ -42,6 +42,10 @@ def test_nonsense_for_a_memory_size_is_refused_with_its_value(text):
     assert repr(text) in caught.value.message
 
 
+def test_a_number_without_end_is_a_size_and_no_overflow():
+    assert parse_memory("9" * 400 + "GB") == devices.MOST_MEMORY
+
+
 @given(st.text(max_size=12))
 def test_no_text_makes_the_parser_fail_otherwise(text):
     with contextlib.suppress(UsageError):

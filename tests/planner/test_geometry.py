@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, DynamicCache
 
-from longctx.errors import ModelError, PlanError
-from longctx.planner import Geometry, memory
+from longctx.errors import LongctxError, ModelError, PlanError
+from longctx.planner import Geometry, families, imagined, memory, plan, yarn
+from tests.tiny_configs import DELTA, QWEN_EYE, TINY, seeing, text
 
 CONFIGS = Path(__file__).parent / "configs"
 TOTALS = {
@@ -18,85 +22,6 @@ TOTALS = {
     "Qwen3.5-4B": 4_539_265_536,
     "Qwen3.5-9B": 9_409_813_744,
     "Qwen3.5-35B-A3B": 35_107_181_936,
-}
-BASE = {
-    "hidden_size": 128,
-    "intermediate_size": 192,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "vocab_size": 320,
-    "max_position_embeddings": 512,
-    "rope_theta": 10000.0,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-MOE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
-DELTA = {
-    "head_dim": 32,
-    "linear_num_key_heads": 2,
-    "linear_num_value_heads": 4,
-    "linear_key_head_dim": 16,
-    "linear_value_head_dim": 24,
-}
-QWEN_EYE = {
-    "depth": 2,
-    "hidden_size": 64,
-    "intermediate_size": 100,
-    "num_heads": 2,
-    "patch_size": 4,
-    "num_position_embeddings": 16,
-    "out_hidden_size": 128,
-}
-SIGLIP = {"model_type": "siglip_vision_model", "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 2}
-SIGLIP |= {"num_attention_heads": 2, "image_size": 28, "patch_size": 14}
-
-
-def text(model_type: str, **changes) -> dict:
-    return {"model_type": model_type, **BASE, **changes}
-
-
-def seeing(model_type: str, text_type: str, vision: dict, **changes) -> dict:
-    tied = {"tie_word_embeddings": changes.pop("tie_word_embeddings", True)}
-    return {"model_type": model_type, "text_config": text(text_type, **changes), "vision_config": vision, **tied}
-
-
-TINY = {
-    "llama": text("llama"),
-    "llama, tied, biased": text("llama", tie_word_embeddings=True, attention_bias=True, mlp_bias=True),
-    "llama, own head_dim": text("llama", head_dim=64, tie_word_embeddings=False),
-    "mistral": text("mistral", sliding_window=None),
-    "smollm3": text("smollm3"),
-    "granite": text("granite"),
-    "phi3": text("phi3"),
-    "gemma": text("gemma", head_dim=48),
-    "gemma2": text("gemma2", head_dim=48),
-    "gemma3": text("gemma3_text", head_dim=48),
-    "olmo2": text("olmo2"),
-    "arcee": text("arcee"),
-    "qwen2": text("qwen2"),
-    "qwen3": text("qwen3", head_dim=48),
-    "qwen3, biased": text("qwen3", attention_bias=True),
-    "qwen3 moe": text("qwen3_moe", **MOE),
-    "qwen3 moe, some dense": text("qwen3_moe", **MOE, mlp_only_layers=[0], decoder_sparse_step=2),
-    "qwen3 moe, sliding": text("qwen3_moe", **MOE, use_sliding_window=True, sliding_window=8),
-    "qwen2, half of it sliding": text("qwen2", use_sliding_window=True, sliding_window=8, max_window_layers=2),
-    "qwen3, sliding switched off": text("qwen3", use_sliding_window=False, sliding_window=8, max_window_layers=0),
-    "mistral, sliding": text("mistral", sliding_window=8),
-    "mistral, sliding by default": text("mistral"),
-    "mixtral": text("mixtral", num_local_experts=4),
-    "qwen3.5 text": text("qwen3_5_text", **DELTA),
-    "qwen3.5 moe text": text("qwen3_5_moe_text", **DELTA, **MOE, shared_expert_intermediate_size=96),
-    "qwen3.5": seeing("qwen3_5", "qwen3_5_text", {"model_type": "qwen3_5_vision", **QWEN_EYE}, **DELTA),
-    "qwen3.5, untied": seeing(
-        "qwen3_5", "qwen3_5_text", {"model_type": "qwen3_5_vision", **QWEN_EYE}, tie_word_embeddings=False
-    ),
-    "qwen3.5 moe": seeing("qwen3_5_moe", "qwen3_5_moe_text", {"model_type": "qwen3_5_moe_vision", **QWEN_EYE}, **DELTA, **MOE),
-    "qwen3 vl": seeing("qwen3_vl", "qwen3_vl_text", {**QWEN_EYE, "deepstack_visual_indexes": [0]}),
-    "qwen3 vl moe": seeing("qwen3_vl_moe", "qwen3_vl_moe_text", {**QWEN_EYE, "deepstack_visual_indexes": [0, 1]}, **MOE),
-    "gemma3 with eyes": {**seeing("gemma3", "gemma3_text", {**SIGLIP, "vision_use_head": False}), "mm_tokens_per_image": 4},
-    "gemma3 with a head": {**seeing("gemma3", "gemma3_text", SIGLIP), "mm_tokens_per_image": 4},
 }
 
 
@@ -122,6 +47,17 @@ def test_bytes_at_the_longest_window_equal_the_measured_ones(name):
     geometry = Geometry.from_config(json.loads((CONFIGS / name / "config.json").read_text()))
     expected = {"0.8B": 11.6, "2B": 11.6, "4B": 30.8, "9B": 30.8, "35B-A3B": 19.3}[name.removeprefix("Qwen3.5-")]
     assert memory.kv_cache(geometry, 1_010_000) / 2**30 == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.parametrize("name", TOTALS)
+def test_counts_of_qwen35_equal_those_of_the_whole_model_on_the_meta_device(name):
+    config = json.loads((CONFIGS / name / "config.json").read_text())
+    assert sum(p.numel() for p in built(config).parameters()) == Geometry.from_config(config).parameters.total
+
+
+def test_every_family_is_held_against_a_model():
+    types = {config.get("text_config", config)["model_type"] for config in TINY.values()}
+    assert set(families.FAMILIES) <= types
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -298,3 +234,42 @@ def test_a_model_that_does_not_speak_is_refused(config):
 def test_an_empty_config_is_refused():
     with pytest.raises(PlanError, match="hidden_size"):
         Geometry.from_config({})
+
+
+NONSENSE = [
+    None, 0, -1, 3, 1.5, float("nan"), float("inf"), "768", "", True, [], [1, 2], ["mamba"], {}, {"a": 1}, 10**6, 10**30,
+    -(10**30),
+]  # fmt: skip
+
+
+def fields_of(config, path=()):
+    """Where something stands in a config, parts included."""
+    for key, value in config.items():
+        yield (*path, key)
+        if isinstance(value, dict):
+            yield from fields_of(value, (*path, key))
+
+
+@st.composite
+def spoilt(draw):
+    """A config of a known family with nonsense in one to three of its fields, or in fields that it did not have."""
+    config = copy.deepcopy(TINY[draw(st.sampled_from(sorted(TINY)))])
+    places = sorted(fields_of(config))
+    more = [("rope_scaling",), ("layer_types",), ("architectures",), ("vision_config",), ("text_config",), ("head_dim",)]
+    for place in draw(st.lists(st.sampled_from([*places, *more]), min_size=1, max_size=3)):
+        part = config
+        for key in place[:-1]:
+            part = part.get(key) if isinstance(part, dict) else None
+        if isinstance(part, dict):
+            part[place[-1]] = draw(st.sampled_from(NONSENSE))
+    return config
+
+
+@settings(max_examples=500, deadline=2000)
+@given(spoilt())
+def test_no_nonsense_in_a_config_is_a_foreign_error(config):
+    with contextlib.suppress(LongctxError):
+        geometry = Geometry.from_config(config, name="mine")
+        assert geometry.parameters.total > 0
+        plan(geometry, model="mine", source_tokens=None, overhead_tokens=0, device=imagined("cuda", 24 * 10**9))
+        yarn.parameters(config, 2.0)

@@ -80,18 +80,94 @@ def test_no_factor_means_no_parameters():
     assert yarn.parameters(QWEN, 1.0) is None
 
 
-@pytest.mark.parametrize("kind", ["yarn", "llama3", "longrope", "linear", "dynamic"])
-def test_a_config_that_already_scales_is_never_scaled_again(kind):
-    config = {**LLAMA, "rope_scaling": {"rope_type": kind, "factor": 2.0}}
+#: Kind -> what a config says of rotation, the window that it states, the one that it has and the longest that max_window may
+#: name. As published configs have it: Llama 3.1, DeepSeek-V3, Phi-3 and Gemma 3 state the window after scaling, Qwen2.5 and
+#: InternLM2 the one before.
+SCALED = {
+    "llama3": ({"factor": 8.0, "original_max_position_embeddings": 8192, "low_freq_factor": 1.0}, 131_072, 131_072, 131_072),
+    "yarn": ({"factor": 40, "original_max_position_embeddings": 4096, "mscale": 1.0}, 163_840, 163_840, 6_553_600),
+    "yarn, before": ({"factor": 4.0, "original_max_position_embeddings": 32_768}, 32_768, 131_072, 131_072),
+    "yarn, no original": ({"factor": 4.0}, 32_768, 32_768, 131_072),
+    "longrope": ({"short_factor": [1.0, 1.1], "long_factor": [1.0, 32.0]}, 131_072, 131_072, 131_072),
+    "linear": ({"factor": 8.0}, 131_072, 131_072, 1_048_576),
+    "dynamic": ({"factor": 2.0}, 32_768, 32_768, 65_536),
+    "su": ({"short_factor": [1.0], "long_factor": [8.0]}, 131_072, 131_072, 131_072),
+    "one to come": ({"factor": 2.0}, 8192, 8192, 8192),
+}
+
+
+@pytest.mark.parametrize(
+    "spelling", ["rope_scaling, type", "rope_scaling, rope_type", "rope_parameters, rope_type", "text_config"]
+)
+@pytest.mark.parametrize("name", SCALED)
+def test_a_config_that_already_scales_is_never_scaled_again(name, spelling):
+    said, stated, native, reach = SCALED[name]
+    kind = name.partition(",")[0]
+    field, _, key = spelling.partition(", ")
+    text = {"model_type": "llama", "max_position_embeddings": stated, "rope_theta": 1e4}
+    config = {**text, field: {key: kind, **said, "rope_theta": 1e4}}
+    if spelling == "text_config":
+        config = {"model_type": "gemma3", "text_config": {**text, "rope_parameters": {"rope_type": kind, **said}}}
     rope = yarn.Rope.from_config(config)
-    assert (rope.scaling, rope.maximum_window, rope.choose(10**6)) == (kind, 8192, 1.0)
-    with pytest.raises(PlanError, match=kind):
+    assert (rope.scaling, rope.native_window, rope.maximum_window, rope.choose(10**9)) == (kind, native, native, 1.0)
+    assert (yarn.parameters(config, 1.0), yarn.scaling_of(config)) == (None, kind)
+    with pytest.raises(PlanError, match=f"already of kind '{kind}'"):
         yarn.parameters(config, 2.0)
+    longest = rope.limited(reach)
+    assert (longest.native_window, longest.maximum_window, longest.choose(10**9)) == (reach, reach, 1.0)
+    with pytest.raises(UsageError, match=str(reach)):
+        rope.limited(reach + 1)
 
 
-def test_a_yarn_config_that_states_the_window_before_scaling_reaches_the_one_after():
-    scaling = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8192}
-    assert yarn.Rope.from_config({**LLAMA, "rope_scaling": scaling}).native_window == 32_768
+@pytest.mark.parametrize("kind", ["llama3", "yarn", "longrope", "linear", "dynamic"])
+@pytest.mark.parametrize("spelling", ["rope_scaling", "rope_parameters"])
+def test_transformers_reads_the_same_scaling_in_the_same_spelling(kind, spelling):
+    said = {**SCALED[kind][0], "rope_type": kind}
+    if kind == "longrope":
+        said |= {"short_factor": [1.0] * 32, "long_factor": [2.0] * 32, "original_max_position_embeddings": 4096}
+    if kind == "llama3":
+        said |= {"high_freq_factor": 4.0}
+    config = {"max_position_embeddings": 131_072, "hidden_size": 256, "num_attention_heads": 4, spelling: said}
+    theirs = LlamaConfig(**json.loads(json.dumps(config))).rope_parameters["rope_type"]
+    assert (theirs, yarn.scaling_of({"model_type": "llama", **config})) == (kind, kind)
+
+
+def test_of_both_spellings_the_old_one_counts_as_in_transformers():
+    both = {
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e4},
+        "rope_scaling": {"rope_type": "linear", "factor": 2.0},
+    }
+    assert LlamaConfig(**json.loads(json.dumps(both))).rope_parameters["rope_type"] == "linear"
+    assert yarn.scaling_of({**LLAMA, **both}) == "linear"
+
+
+@pytest.mark.parametrize("spelling", ["rope_scaling", "rope_parameters"])
+@pytest.mark.parametrize("kind", [None, "default", "mrope"])
+def test_a_config_that_only_says_how_it_rotates_can_be_scaled(spelling, kind):
+    config = {**LLAMA, spelling: {"rope_type": kind, "rope_theta": 5e5, "mrope_section": [1, 2, 3]}}
+    merged = yarn.parameters(config, 2.0)
+    assert (merged["rope_type"], merged["rope_theta"], merged["mrope_section"]) == ("yarn", 5e5, [1, 2, 3])
+
+
+@pytest.mark.parametrize("key", ["rope_theta", "factor", "original_max_position_embeddings", "partial_rotary_factor"])
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), "4", [4.0], True, 10**30])
+@pytest.mark.parametrize("field", ["rope_scaling", "rope_parameters", None])
+def test_a_nonsense_number_of_rotation_is_named_with_its_value(key, value, field):
+    config = {**LLAMA, field: {"rope_type": "yarn", key: value}} if field else {**LLAMA, key: value}
+    with pytest.raises(PlanError) as refused:
+        yarn.Rope.from_config(config)
+    assert f"{key} is {value!r}" in refused.value.message
+
+
+@pytest.mark.parametrize("field", ["rope_scaling", "rope_parameters"])
+@pytest.mark.parametrize(("value", "words"), [(4, "is 4"), (["yarn"], "yarn"), ({"rope_type": 7}, "rope_type is 7")])
+def test_what_is_no_way_to_rotate_is_named(field, value, words):
+    with pytest.raises(PlanError, match=words):
+        yarn.Rope.from_config({**LLAMA, field: value})
+
+
+def test_a_theta_of_a_long_context_model_is_no_nonsense():
+    assert yarn.Rope.from_config({**LLAMA, "rope_theta": 3_580_165_449.0}).scaling == ""
 
 
 def test_layers_that_rotate_differently_are_not_scaled():
@@ -105,7 +181,7 @@ def test_an_unknown_model_that_states_no_rotation_is_not_scaled():
     assert (rope.scaling, rope.maximum_window) == ("unstated", 2048)
 
 
-@pytest.mark.parametrize("maximum", [0, -1, 32_769])
+@pytest.mark.parametrize("maximum", [0, -1, 32_769, True, 1.5, "64K"])
 def test_a_maximum_out_of_reach_is_refused_with_its_value(maximum):
     with pytest.raises(UsageError, match=str(maximum)):
         yarn.Rope.from_config(LLAMA).limited(maximum)
