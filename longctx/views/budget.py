@@ -4,8 +4,8 @@ Reads the JSON form of a plan and nothing else: ``model``, ``fits``, ``window``,
 for none), ``prompt_tokens``, ``memory`` (bytes of each component, ``total``, ``available``, ``basis``), ``disk``, ``chunk``,
 ``sources`` (each ``path`` and ``tokens``; of videos ``frames``, ``fps`` and ``frame_size`` too, ``estimated`` where the tokens
 are, and ``budget`` where it has one), ``left_out`` (paths, or objects with ``path``, ``tokens``, ``reason``), ``ways`` (to read
-what is not read whole, each with its cost), ``warnings`` and ``notes``; ``mode``,
-``counts_basis``, ``bits``, ``dtype``, ``device``, ``kv_dtype`` and ``kv_device`` where they are given. A key that is missing is not shown.
+what is not read whole, each with its cost), ``warnings`` and ``notes``; ``mode``, ``counts_basis``, ``bits``, ``dtype``,
+``device``, ``kv_dtype`` and ``kv_device`` where they are given. A key that is missing is not shown.
 """
 
 from __future__ import annotations
