@@ -94,8 +94,8 @@ def plan(
         EmptyCorpusError: the model cannot see, and it is known that there is no text in what there is to look at.
 
     >>> shopping = plan(model="auto", window=400_000, device="cuda", memory="24GB")
-    >>> shopping.model, shopping.bits, shopping.figures.yarn_factor, shopping.fits
-    ('Qwen/Qwen3.5-2B', 16, 2.0, True)
+    >>> shopping.model, shopping.bits, shopping.figures.kv_dtype, shopping.figures.yarn_factor, shopping.fits
+    ('Qwen/Qwen3.5-9B', 4, 'int8', 2.0, True)
     """
     wishes = Wishes(fps, frames, pixels, picture_pixels)
     wishes.check()

@@ -259,7 +259,8 @@ def test_the_best_of_the_family_is_chosen_counted_and_explained(project: Path) -
     assert figures["counts_basis"] == "exact, Qwen3.5 vocabulary"
     assert sum(row["tokens"] for row in figures["sources"]) == len(plan.stream) > 50
     text = "\n".join(figures["notes"])
-    for words in ("the largest of the family", "in 16 bits it would lack", "runner-up: Qwen/Qwen3.5-4B", "35B-A3B is skipped"):
+    lacking, runner_up = "in 16 bits with int8 K/V it would lack", "runner-up: Qwen/Qwen3.5-4B"
+    for words in ("the largest of the family", lacking, runner_up, "35B-A3B is skipped"):
         assert words in text
     assert "Qwen/Qwen3.5-9B is not on this machine: fetching it takes about 18.8 GB; planned by what longctx knows" in text
     assert figures["chunk"] == 512
@@ -372,7 +373,7 @@ def test_a_model_is_judged_by_all_the_frames_that_its_window_has_room_for(tmp_pa
     assert pinched.fits
     frames = whole.figures.sources[0].frames
     assert pinched.sources[0].frames < frames == 398  # type: ignore[operator]
-    plan = lc.plan(corpus, model="auto", memory=memory, **asked)
+    plan = lc.plan(corpus, model="auto", memory=memory, kv_dtype=pinched.dtype, **asked)
     assert plan.model == "Qwen/Qwen3.5-4B"
     assert plan.figures.sources[0].frames == frames
 
@@ -386,7 +387,10 @@ def test_choosing_uses_no_network(project: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_without_a_corpus_the_best_of_the_family_holds_the_window() -> None:
     plan = lc.plan(model="auto", window=400_000, **GPU)
-    assert (plan.model, plan.fits, plan.window) == ("Qwen/Qwen3.5-2B", True, 400_000)
+    assert (plan.model, plan.fits, plan.window) == ("Qwen/Qwen3.5-9B", True, 400_000)
+    assert (plan.bits, plan.figures.kv_dtype) == (4, "int8")
+    assert "int8 K/V" in plan.text
+    assert "--kv-cache-dtype fp8" not in plan.command("transformers")
     with pytest.raises(UsageError, match="no corpus"):
         lc.load(plan)
 

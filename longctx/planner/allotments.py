@@ -127,6 +127,8 @@ def divide(
     max_window: int | None = None,
     reserve: int | None = None,
     chunk: int | None = None,
+    kv_dtype: str | None = None,
+    kv_device: str | None = None,
     largest_item: int = 0,
 ) -> Division:
     """Divide the room for segments.
@@ -144,6 +146,8 @@ def divide(
         max_window: likewise.
         reserve: likewise.
         chunk: likewise.
+        kv_dtype: likewise.
+        kv_device: likewise.
         largest_item: tokens of the largest picture or temporal patch.
 
     Raises:
@@ -167,6 +171,8 @@ def divide(
         max_window=max_window,
         reserve=reserve,
         chunk=chunk,
+        kv_dtype=kv_dtype,
+        kv_device=kv_device,
         largest_item=largest_item,
     )
     windows = [(window, max(0, held - overhead_tokens - found.reserve)) for window, held in _windows(found)]

@@ -1,0 +1,100 @@
+"""YaRN on a real model: mean NLL of SmolLM2's last 1,024 of 16,384 tokens of Python source, twice its native window.
+
+Without scaling it must break (above 6), with factor 2, which the planner takes by itself, it must read on (below 1.5), and
+factor 4 must cost something. The rope parameters are the planner's, applied as :func:`longctx.load` applies them. About five
+minutes.
+
+``python -m tests.bench yarn [TOKENS]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+TOKENS, LAST, CHUNK = 16_384, 1_024, 512
+BROKEN, WHOLE = 6.0, 1.5
+#: Modules of the standard library whose source is read, one after the other.
+MODULES: tuple[ModuleType, ...] = (argparse, inspect)
+
+
+def run(tokens: str = str(TOKENS)) -> dict[str, object]:
+    began = time.monotonic()
+    count = int(tokens)
+    losses = {factor: _loss(factor, count) for factor in (1.0, 2.0, 4.0)}
+    planned = _planned(count)
+    return {
+        "nll": {f"{factor:g}": round(loss, 3) for factor, loss in losses.items()},
+        "ratio": round(losses[2.0] / losses[1.0], 4),
+        "limit": WHOLE / BROKEN,
+        "tokens": count,
+        "planned_factor": planned,
+        "seconds_in_all": round(time.monotonic() - began, 1),
+        "holds": losses[1.0] > BROKEN and losses[2.0] < WHOLE and losses[4.0] > losses[2.0] and planned == 2.0,
+    }
+
+
+def _files() -> Any:
+    from longctx import planning
+
+    return planning.embedded_model()
+
+
+def _planned(tokens: int) -> float:
+    """The factor that the planner takes for a window of so many tokens."""
+    import longctx as lc
+
+    return lc.plan(model=_files().folder, window=tokens).figures.yarn_factor
+
+
+def _loss(factor: float, count: int) -> float:
+    """Mean NLL of the last tokens, read in steps as a session reads."""
+    import torch
+
+    from longctx import planner
+    from longctx.backends.base import LoadSpec
+    from longctx.backends.transformers.engine import TransformersBackend
+    from longctx.jobs import Job
+
+    files = _files()
+    spec = LoadSpec(
+        name="smollm2",
+        folder=files.folder,
+        bits=16,
+        device="cpu",
+        chunk=CHUNK,
+        cache_folder=Path("."),
+        dtype="float32",
+        rope_parameters=planner.rope_parameters(files.config, factor),
+    )
+    engine, job = TransformersBackend(spec), Job(lambda job: None, title="bench")
+    engine.load(job)
+    ids = material(files.folder, count)
+    engine.prefill(ids[:-LAST], job)
+    with torch.inference_mode():
+        logits = continued(engine, ids[-LAST:])
+        return float(torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(ids[1 - LAST :])))
+
+
+def material(folder: Path, count: int) -> list[int]:
+    """So many tokens of Python source."""
+    from longctx.stream import Tokenizer
+
+    text = "".join(Path(str(module.__file__)).read_text(encoding="utf-8") for module in MODULES)
+    ids = Tokenizer.from_folder(folder).encode_data(text)
+    if len(ids) < count:
+        raise ValueError(f"{count} tokens were asked for, and there are {len(ids)}")
+    return ids[:count]
+
+
+def continued(engine: Any, ids: list[int]) -> Any:
+    """The logits of tokens that follow what an engine has read, [tokens, vocabulary]."""
+    import torch
+
+    state, start = engine._ready, engine._ready.length
+    positions = torch.arange(start, start + len(ids))[None]
+    return engine._model(input_ids=torch.tensor([ids]), position_ids=positions, past_key_values=state.cache).logits[0].float()
