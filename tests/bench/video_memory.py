@@ -62,6 +62,7 @@ def main(folder: str, frames: str, variant: str) -> None:
     from longctx.backends.transformers.engine import TransformersBackend
     from longctx.jobs import Job
     from longctx.planner import Geometry
+    from longctx.planner.memory import Precision
 
     count, job = int(frames), Job(lambda job: None, title="bench")
     video, model = _video(Path(folder), count), _model(Path(folder))
@@ -74,7 +75,7 @@ def main(folder: str, frames: str, variant: str) -> None:
     with _peak() as peak:
         visuals: Any = prompt.visuals if variant == "streaming" else _Whole(prompt.visuals)
         engine.prefill(prompt.ids, job, marks=prompt.marks, visuals=visuals)
-    kv = planner.kv_cache(Geometry.from_config(plan.files.config), len(prompt.ids), element=4)
+    kv = planner.kv_cache(Geometry.from_config(plan.files.config), len(prompt.ids), Precision(16, plan.figures.dtype))
     shown = sum(len(look.places) for _, look in plan.stream.looks)
     print(json.dumps({"frames": shown, "tokens": len(prompt.ids), "kv": kv, "beyond_kv": peak[0] - kv}))
 
