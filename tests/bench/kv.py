@@ -9,6 +9,8 @@ kept: ``ratio`` is int8's divergence over that of K/V rounded to bfloat16.
 
 from __future__ import annotations
 
+import argparse
+import inspect
 import time
 from typing import Any
 
@@ -56,7 +58,7 @@ def _logits(kv: str, count: int) -> tuple[Any, list[int]]:
     engine = TransformersBackend(LoadSpec(name="smollm2", folder=folder, cache_folder=folder, **settings))
     job = Job(lambda job: None, title="bench")
     engine.load(job)
-    ids = material(folder, count + LAST)
+    ids = material(folder, count + LAST, (argparse, inspect))
     engine.prefill(ids[:count], job)
     with torch.inference_mode():
         return continued(engine, ids[count:]), ids[count:]
