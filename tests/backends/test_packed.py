@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longctx.backends.base import LoadSpec, Sampling
+from longctx.backends.transformers import attention, packed
 from longctx.backends.transformers import engine as engines
-from longctx.backends.transformers import packed
 from longctx.backends.transformers.cache import GrowingLayer
 from longctx.backends.transformers.engine import TransformersBackend
 from longctx.backends.transformers.packed import CODECS, Int4, Int8, PackedLayer
@@ -185,3 +185,16 @@ def test_a_step_without_a_past_attends_to_itself() -> None:
     assert (key.tokens, layer.get_seq_length()) == (0, 7)
     assert torch.equal(key.own, states(0, 1.0))
     assert torch.equal(value, states(1, 1.0))
+
+
+@pytest.mark.parametrize(
+    "beyond", [{"attention_mask": torch.ones(1, 1, 3, 10, dtype=torch.bool)}, {"softcap": 30.0}, {"value": 32}]
+)
+def test_attention_that_is_not_plain_is_refused_over_a_packed_past_and_not_computed_otherwise(beyond: dict[str, Any]) -> None:
+    layer = PackedLayer("int8", host=False)
+    layer.update(states(0, 1.0), states(1, 1.0))
+    key, value = layer.update(states(2, 1.0, 3), states(3, 1.0, 3))
+    options = {"attention_mask": None, **beyond}
+    value = value[..., : options.pop("value", 64)]
+    with pytest.raises(ModelError, match="cannot read packed K/V"):
+        attention.attend(torch.nn.Identity(), states(4, 1.0, 3), key, value, **options)

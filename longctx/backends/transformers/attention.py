@@ -34,14 +34,15 @@ def use(model: Any, *, packed: bool = False) -> None:
     """
     able = model.config._attn_implementation == "sdpa"
     if packed and not able:
-        raise ModelError(
-            f"{type(model).__name__} attends by {model.config._attn_implementation!r}, which cannot read packed K/V",
-            hint="plan without kv_dtype= and kv_device=",
-        )
+        raise _unreadable(type(model).__name__, repr(model.config._attn_implementation))
     if able and (packed or model.device.type == "cpu"):
         AttentionInterface.register(NAME, attend)
         AttentionMaskInterface.register(NAME, mask)
         model.set_attn_implementation(NAME)
+
+
+def _unreadable(name: str, way: str) -> ModelError:
+    return ModelError(f"{name} attends by {way}, which cannot read packed K/V", hint="plan without kv_dtype= and kv_device=")
 
 
 def mask(*arguments: Any, attention_mask: Any = None, local_size: int | None = None, **options: Any) -> Any:
@@ -66,16 +67,22 @@ def attend(
 
     Returns:
         [batch, tokens, query heads, head size], and no weights.
+
+    Raises:
+        ModelError: the past is packed, and the attention is not plain and causal.
     """
+    unusual = any(options.get(name) is not None for name in ("softcap", "position_bias", "cache"))
     if isinstance(key, Past):
         if key.tokens:
+            if unusual or attention_mask is not None or key.own.shape[-1] != value.shape[-1]:
+                raise _unreadable(type(module).__name__, "more than plain causal attention")
             return _merged(_packed(query, key, value, options.get("scaling"))).transpose(1, 2).contiguous(), None
         key = key.own
     stated = options.get("is_causal")
     causal = getattr(module, "is_causal", True) if stated is None else stated
     past = key.shape[2] - query.shape[2]
     plain = causal and attention_mask is None and past > 0 and key.shape[-1] == value.shape[-1]
-    if not plain or any(options.get(name) is not None for name in ("softcap", "position_bias", "cache")):
+    if not plain or unusual:
         plain_output: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
         return plain_output
     output = _after_past(query, key, value, options.get("scaling"), past)
