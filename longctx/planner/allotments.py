@@ -11,12 +11,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Unpack
 
 from longctx.errors import UsageError
 from longctx.planner.devices import Device
 from longctx.planner.geometry import Geometry
-from longctx.planner.limits import Limits, limits
+from longctx.planner.limits import Asked, Limits, limits
 from longctx.planner.yarn import STEPS
 
 Budget = float | int
@@ -120,16 +120,8 @@ def divide(
     *,
     device: Device,
     overhead_tokens: int,
-    bits: int | None = None,
-    dtype: str | None = None,
-    memory: int | None = None,
-    window: int | None = None,
-    max_window: int | None = None,
-    reserve: int | None = None,
-    chunk: int | None = None,
-    kv_dtype: str | None = None,
-    kv_device: str | None = None,
     largest_item: int = 0,
+    **asked: Unpack[Asked],
 ) -> Division:
     """Divide the room for segments.
 
@@ -139,16 +131,8 @@ def divide(
         others: tokens of those that have none.
         device: where it will run.
         overhead_tokens: of a prompt besides the sources.
-        bits: as for :func:`longctx.planner.plan`, like all that follow.
-        dtype: likewise.
-        memory: likewise.
-        window: likewise.
-        max_window: likewise.
-        reserve: likewise.
-        chunk: likewise.
-        kv_dtype: likewise.
-        kv_device: likewise.
         largest_item: tokens of the largest picture or temporal patch.
+        asked: see :class:`~longctx.planner.limits.Asked`.
 
     Raises:
         UsageError: a value is out of range, or budgets ask for more tokens than any window has room for.
@@ -160,36 +144,22 @@ def divide(
     >>> halves.window, halves.room, halves.rooms, halves.whole
     (262144, 253652, {'lecture.mp4': 126826}, True)
     """
-    found = limits(
-        geometry,
-        device,
-        overhead_tokens=overhead_tokens,
-        bits=bits,
-        dtype=dtype,
-        memory=memory,
-        window=window,
-        max_window=max_window,
-        reserve=reserve,
-        chunk=chunk,
-        kv_dtype=kv_dtype,
-        kv_device=kv_device,
-        largest_item=largest_item,
-    )
+    found = limits(geometry, device, overhead_tokens=overhead_tokens, largest_item=largest_item, **asked)
     windows = [(window, max(0, held - overhead_tokens - found.reserve)) for window, held in _windows(found)]
     for wide, room in windows:
         if sum(claim.taken(room) for claim in claims) + others <= room:
             return _division(claims, wide, room, whole=True)
     wide, room = found.questions
     room = max(0, room - overhead_tokens)
-    asked = sum(claim.taken(room) for claim in claims)
+    claimed = sum(claim.taken(room) for claim in claims)
     # What the memory does not hold at all is refused by the plan itself, with what would do.
-    if asked > room and found.room >= found.least:
+    if claimed > room and found.room >= found.least:
         said = ", ".join(f"{claim.key!r}: {claim.budget:,}" for claim in claims)
         raise UsageError(
-            f"the budgets ask for {asked:,} tokens, and a window of {wide:,} has room for {room:,} ({said})",
+            f"the budgets ask for {claimed:,} tokens, and a window of {wide:,} has room for {room:,} ({said})",
             hint="give shares, fewer tokens, or a larger window",
         )
-    alone = room - asked < LEAST_REST
+    alone = room - claimed < LEAST_REST
     return _division(claims, wide, room, whole=alone or not others, alone=alone and others > 0)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Unpack
 
 from longctx.errors import PlanError, UsageError
 from longctx.planner import memory as bytes_of
@@ -18,7 +19,7 @@ from longctx.planner.devices import Device
 from longctx.planner.figures import Figures, LeftOut, Mode, Share
 from longctx.planner.footage import Sampling
 from longctx.planner.geometry import Geometry
-from longctx.planner.limits import LEAST_RESERVE, Limits, limits
+from longctx.planner.limits import LEAST_RESERVE, Asked, Limits, limits
 from longctx.planner.ways import Going, Way, ways
 from longctx.planner.yarn import STEPS
 
@@ -33,21 +34,13 @@ def plan(
     source_tokens: Sequence[tuple[str, int]] | None,
     overhead_tokens: int,
     device: Device,
-    bits: int | None = None,
-    dtype: str | None = None,
-    memory: int | None = None,
-    window: int | None = None,
-    reserve: int | None = None,
-    chunk: int | None = None,
-    max_window: int | None = None,
-    kv_dtype: str | None = None,
-    kv_device: str | None = None,
     largest_item: int = 0,
     samplings: Sequence[Sampling] = (),
     estimated: Collection[str] = (),
     counts_basis: str = "exact",
     corpus_tokens: int | None = None,
     per_question: bool = False,
+    **asked: Unpack[Asked],
 ) -> Figures:
     """Plan how a model reads sources on a device.
 
@@ -57,22 +50,13 @@ def plan(
         source_tokens: path and tokens of every source, marks included; None where there is no corpus.
         overhead_tokens: of a prompt besides the sources: template, instructions, question.
         device: where it will run.
-        bits: 4, 8 or 16 per weight; None takes 4, and 16 for models under 1B parameters.
-        dtype: ``"bfloat16"``, ``"float16"`` or ``"float32"`` for what is not quantised; None takes the device's.
-        memory: bytes to stay within; None takes what the device has free.
-        window: tokens to plan for; None takes the smallest step that fits the prompt and the reserve, and without a corpus
-            the largest window that fits the memory.
-        reserve: tokens kept for conversation and answer.
-        chunk: tokens of one prefill step; None takes the largest usual one that the memory allows.
-        max_window: the model's maximum, in place of the table's.
-        kv_dtype: of K/V: ``"int8"``, ``"int4"``; None takes the dtype of the rest.
-        kv_device: where K/V is kept: ``"cpu"`` for the CPU's memory beside a GPU; None for the model's device.
         largest_item: tokens of the largest picture or temporal patch, which no prefill step cuts; 0 where none is seen.
         samplings: what is looked at of each video, for the rows of these sources.
         estimated: paths of sources whose tokens are estimates.
         counts_basis: how tokens were counted, in words.
         corpus_tokens: of all that was read, where budgets let ``source_tokens`` be less.
         per_question: choose segments for each question, even if all of them might fit.
+        asked: see :class:`~longctx.planner.limits.Asked`.
 
     Raises:
         UsageError: a value is out of range; the message names it.
@@ -88,22 +72,7 @@ def plan(
     """
     _require_sizes(source_tokens or ())
     return _Planner(
-        limits=limits(
-            geometry,
-            device,
-            overhead_tokens=overhead_tokens,
-            bits=bits,
-            dtype=dtype,
-            memory=memory,
-            window=window,
-            max_window=max_window,
-            reserve=reserve,
-            chunk=chunk,
-            kv_dtype=kv_dtype,
-            kv_device=kv_device,
-            largest_item=largest_item,
-            model=model,
-        ),
+        limits=limits(geometry, device, overhead_tokens=overhead_tokens, largest_item=largest_item, model=model, **asked),
         model=model,
         sources=None if source_tokens is None else tuple(source_tokens),
         samplings={sampling.path: sampling for sampling in samplings},

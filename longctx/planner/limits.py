@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 from longctx.errors import UsageError
 from longctx.planner import memory as bytes_of
@@ -163,6 +163,33 @@ class Limits:
         return room if room >= min(LEAST_WINDOW, self.geometry.native_window) else 0
 
 
+class Asked(TypedDict, total=False):
+    """What a user may ask of a plan. What is None, or left out, the planner chooses.
+
+    Args:
+        bits: 4, 8 or 16 per weight; else 4, and 16 for models under 1B parameters.
+        dtype: ``"bfloat16"``, ``"float16"`` or ``"float32"`` for what is not quantised; else the device's.
+        memory: bytes to stay within; else what the device has free.
+        window: tokens to plan for; else the smallest step that fits the prompt and the reserve, and without a corpus the
+            largest window that fits the memory.
+        max_window: the model's maximum, in place of the table's.
+        reserve: tokens kept for conversation and answer.
+        chunk: tokens of one prefill step; else the largest usual one that the memory allows.
+        kv_dtype: of K/V: ``"int8"``, ``"int4"``; else the dtype of the rest.
+        kv_device: where K/V is kept: ``"cpu"`` for the CPU's memory beside a GPU; else the model's device.
+    """
+
+    bits: int | None
+    dtype: str | None
+    memory: int | None
+    window: int | None
+    max_window: int | None
+    reserve: int | None
+    chunk: int | None
+    kv_dtype: str | None
+    kv_device: str | None
+
+
 def limits(
     geometry: Geometry,
     device: Device,
@@ -180,7 +207,7 @@ def limits(
     largest_item: int = 0,
     model: str = "",
 ) -> Limits:
-    """The limits of a plan; arguments as for :func:`longctx.planner.plan`.
+    """The limits of a plan; for arguments see :class:`Asked` and :func:`longctx.planner.plan`.
 
     Raises:
         UsageError: a value is out of range; the message names it.
@@ -251,16 +278,8 @@ def room(
     device: Device,
     overhead_tokens: int,
     source_tokens: int = 0,
-    bits: int | None = None,
-    dtype: str | None = None,
-    memory: int | None = None,
-    window: int | None = None,
-    max_window: int | None = None,
-    reserve: int | None = None,
-    chunk: int | None = None,
-    kv_dtype: str | None = None,
-    kv_device: str | None = None,
     largest_item: int = 0,
+    **asked: Unpack[Asked],
 ) -> Room:
     """How many tokens frames of videos may take beside what is there already, if everything is to be read whole.
 
@@ -273,39 +292,17 @@ def room(
         device: where it will run.
         overhead_tokens: of a prompt besides the sources.
         source_tokens: of everything but the frames.
-        bits: as for :func:`longctx.planner.plan`, like all that follow.
-        dtype: likewise.
-        memory: likewise.
-        window: likewise.
-        max_window: likewise.
-        reserve: likewise.
-        chunk: likewise.
-        kv_dtype: likewise.
-        kv_device: likewise.
         largest_item: tokens of the largest picture or temporal patch; of frames: :func:`longctx.planner.largest_patch`.
+        asked: see :class:`Asked`.
 
     Raises:
         UsageError: a value is out of range; the message names it.
     """
     if source_tokens < 0:
         raise UsageError(f"source_tokens={source_tokens} is negative; a count of tokens cannot be")
-    found = limits(
-        geometry,
-        device,
-        overhead_tokens=overhead_tokens,
-        bits=bits,
-        dtype=dtype,
-        memory=memory,
-        window=window,
-        max_window=max_window,
-        reserve=reserve,
-        chunk=chunk,
-        kv_dtype=kv_dtype,
-        kv_device=kv_device,
-        largest_item=largest_item,
-    )
+    found = limits(geometry, device, overhead_tokens=overhead_tokens, largest_item=largest_item, **asked)
     taken, rope = source_tokens + overhead_tokens + found.reserve, found.geometry.rope
-    most = window or rope.window(rope.choose(taken))
+    most = found.asked_window or rope.window(rope.choose(taken))
     held = min(most, found.room)
     return Room(max(0, held - taken), most, taken, "memory" if held < most else "window")
 
