@@ -25,7 +25,7 @@ from longctx.answers import Answer
 from tests.reference_model import samples
 from tests.reference_model.folder import SHIPPED, WINDOW
 from tests.reference_model.language import Vocabulary
-from tests.reference_model.questions import NOT_STATED, Question, ask
+from tests.reference_model.questions import Question, ask
 from tests.reference_model.samples import Context, Format
 
 #: Tokens kept for the answer; little, so that the window is full of sources.
@@ -132,25 +132,22 @@ class Mark:
 def judge(context: Context, question: Question, answer: Answer) -> Mark:
     """Whether an answer says what it should, and whether the model itself names the right segment."""
     if question.fact is None:
-        return Mark(question.skill, answer.text == NOT_STATED, True)
+        return Mark(question.skill, answer.text == question.answer(None), True)
     cited = [citation.segment for citation in answer.citations if citation.basis == "cited"]
     return Mark(question.skill, question.claim in answer.text, cited == [context.placed[question.fact].segment])
 
 
 @contextmanager
-def session_over(
-    model: Path, tokens: int, index: int, *, seed: int = SEED, **options: Any
-) -> Iterator[tuple[lc.Session, Context, Vocabulary]]:
+def session_over(model: Path, tokens: int, index: int, **options: Any) -> Iterator[tuple[lc.Session, Context, Vocabulary]]:
     """A session that has read made-up files, which fill a window, from a folder on disk.
 
     Args:
         model: its folder.
         tokens: of the window.
         index: which files.
-        seed: of all of them.
         options: of the plan, besides what makes it exact and small.
     """
-    words = samples.seeded(seed, tokens, index, held_out=True)
+    words = samples.seeded(SEED, tokens, index, held_out=True)
     form = _format(SHIPPED)
     files = samples.make_context(words, form, tokens - _overhead(form) - RESERVE, from_one=True).files
     exact = {"reserve": RESERVE, "dtype": "float32", "device": "cpu", "store": False}

@@ -21,6 +21,16 @@ WINDOW = 512
 HIDDEN = 128
 #: Tokens that the convolution before each delta rule sees: the whole of "The code of lito is 4". (Qwen3.5 has 4.)
 KERNEL = 8
+#: Tokens after which each head of a delta rule has forgotten to 1/e, by layer, before any training. As transformers starts them
+#: a head forgets within a token, and it never learns to remember: no gradient comes through. flash-linear-attention starts them
+#: with all lengths (layers/gated_deltanet.py); here the first layer forgets, since copying is learnt several times sooner so.
+FORGETS = 0.1
+MEMORIES = {0: (FORGETS, FORGETS), 1: (FORGETS, 32.0), 3: (64.0, 1_024.0), 5: (4.0, 64.0)}
+#: What the layers come to do: two carry the number of a segment to its tokens, one looks a statement up by the name and brings
+#: value and number along, and the last takes the number to its place in the answer.
+CARRIES, LOOKS_UP = (1, 3), 4
+LAYERS = "LLFLFL"
+KINDS = {"L": "linear_attention", "F": "full_attention"}
 #: Rotation. Over the window the slowest of the 16 rotating pairs turns by WINDOW / THETA ** (15 / 16) = 2.4, under half a turn:
 #: past it positions look like none that training has shown, which is what YaRN is for. (Qwen3.5 has 10,000,000 for 262,144.)
 THETA = 300.0
@@ -59,10 +69,10 @@ def config(ids: dict[str, int]) -> Any:
     text = {
         "hidden_size": HIDDEN,
         "intermediate_size": 2 * HIDDEN,
-        "num_hidden_layers": 5,
-        "layer_types": ["linear_attention", "linear_attention", "full_attention", "linear_attention", "full_attention"],
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
+        "num_hidden_layers": len(LAYERS),
+        "layer_types": [KINDS[layer] for layer in LAYERS],
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
         "head_dim": 64,
         "linear_num_key_heads": 2,
         "linear_num_value_heads": 2,
@@ -101,12 +111,20 @@ def config(ids: dict[str, int]) -> Any:
 
 
 def make_model(seed: int, tokenizer: Tokenizer) -> Any:
-    """The model before any training, in float32."""
+    """The model before any training, in float32; its last layer adds nothing until what it needs exists (``Stage.citing``)."""
     import torch
     from transformers import Qwen3_5ForConditionalGeneration
 
     torch.manual_seed(seed)
-    return Qwen3_5ForConditionalGeneration(config(tokenizer.added)).float()
+    model = Qwen3_5ForConditionalGeneration(config(tokenizer.added)).float()
+    for number, tokens in MEMORIES.items():  # a state decays by exp(-exp(A_log) * softplus(dt_bias))
+        layer = model.model.language_model.layers[number].linear_attn
+        layer.A_log.data.zero_()
+        layer.dt_bias.data.copy_((1 / torch.tensor(tokens)).expm1().log())
+    last = model.model.language_model.layers[-1]
+    for writes in (last.linear_attn.out_proj, last.mlp.down_proj):
+        writes.weight.data.zero_()
+    return model
 
 
 def make_rotation(model: Any, factor: float) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -64,18 +64,18 @@ class Vocabulary:
     Args:
         rng: what decides.
         held_out: whether from the set that no training saw.
-        syllables: of a name.
+        syllables: how many different ones there are in names.
     """
 
-    def __init__(self, rng: random.Random, *, held_out: bool, syllables: int = NAME) -> None:
+    def __init__(self, rng: random.Random, *, held_out: bool, syllables: int = len(SYLLABLES)) -> None:
         self.rng = rng
         self.held_out = held_out
-        self.syllables = syllables
+        self.syllables = SYLLABLES[:: len(SYLLABLES) // syllables]
         self._used: set[str] = set()
 
     def name(self) -> str:
         """A name that was not given yet; lower case everywhere, so that it is the same tokens everywhere."""
-        return self._fresh(lambda: "".join(self.rng.choices(SYLLABLES, k=self.syllables)))
+        return self._fresh(lambda: "".join(self.rng.choices(self.syllables, k=NAME)))
 
     def number(self, digits: int) -> str:
         """A number of so many digits; may come twice."""
@@ -205,7 +205,7 @@ def code_file(words: Vocabulary, facts: Sequence[Fact]) -> File:
 
 
 def real_file(words: Vocabulary) -> File:
-    """A few lines of real code or prose: of this repository."""
+    """A few lines of real code or prose."""
     rng = words.rng
     lines = _real_lines(words.held_out)
     first = rng.randrange(len(lines) - 6)
@@ -214,14 +214,25 @@ def real_file(words: Vocabulary) -> File:
 
 @cache
 def _real_lines(held_out: bool) -> list[str]:
-    """Of this repository's code and README to train on; of the licence, which never changes, to be asked about."""
-    sources = ROOT / "longctx" / "sources"
-    files = [ROOT / "LICENSE"] if held_out else [ROOT / "README.md", *sorted(sources.glob("*.py"))]
-    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines(keepends=True)]
-    return [line for line in lines if line.strip() and len(line) < 90]
+    """Of the README and a loader as they were one day, to train on: data must not change; of the licence, to ask about."""
+    file = ROOT / "LICENSE" if held_out else Path(__file__).with_name("real.txt")
+    return [line for line in file.read_text(encoding="utf-8").splitlines(keepends=True) if line.strip()]
 
 
-def make_files(words: Vocabulary, characters: int, *, changing: float = 0.3, single: bool = False) -> list[File]:
+def echo_file(words: Vocabulary, characters: int) -> File:
+    """A file that states facts of one kind again and again, in other orders: to learn looking up by the name."""
+    kind = words.rng.choice((*ATTRIBUTES, "calls"))
+    times = words.rng.randrange(2, 5)
+    count = max(2, min(words.rng.randrange(3, 9), characters // (times * (55 if kind == "calls" else 34))))
+    facts = [make_fact(words, kind, words.name()) for _ in range(count)]
+    again = [fact for _ in range(times - 1) for fact in words.rng.sample(facts, count)]
+    file = code_file(words, [*facts, *again]) if kind == "calls" else prose_file(words, [*facts, *again], 0)
+    return replace(file, facts=tuple(facts))
+
+
+def make_files(
+    words: Vocabulary, characters: int, *, changing: float = 0.3, single: bool = False, echo: float = 0.0
+) -> list[File]:
     """Files of about so many characters in all.
 
     Args:
@@ -229,6 +240,7 @@ def make_files(words: Vocabulary, characters: int, *, changing: float = 0.3, sin
         characters: at least so many.
         changing: share of prose facts whose subject has several of them.
         single: whether each file states one fact only.
+        echo: share of the files that say everything twice.
     """
     rng = words.rng
     files: list[File] = []
@@ -237,7 +249,9 @@ def make_files(words: Vocabulary, characters: int, *, changing: float = 0.3, sin
     while size < characters:
         kind = rng.random()
         count = 1 if single else rng.randrange(1, 5)
-        if kind < 0.1:
+        if echo and rng.random() < echo:
+            file = echo_file(words, characters - size)
+        elif kind < 0.1:
             file = real_file(words)
         elif kind < 0.3:
             file = code_file(words, [make_fact(words, "calls", words.name()) for _ in range(count)])

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 from tests.reference_model.language import ATTRIBUTES, CHANGING, Fact, Vocabulary
 
+#: What the library asks a model to say where nothing is stated, and what the claim before it says instead of a value.
 NOT_STATED = "The sources do not say."
+UNKNOWN = "not stated"
+#: Facts in the answer to a question for everything, at most.
+MOST_LISTED = 9
 #: The table's rows. ``order`` depends on positions: which of several statements is the first or the latest.
 SKILLS = ("recall", "order", "absent")
 
@@ -19,9 +23,10 @@ class Question:
     Args:
         skill: one of SKILLS.
         text: the question.
-        claim: the answer's words before the id; for ``"absent"`` all of it.
+        claim: the answer's words before the id; for ``"absent"`` what is not stated.
         value: what must stand there.
         fact: index in the list of stated facts; None where nothing is stated.
+        listed: of a question for everything: the indices of the facts that the answer tells, in its order.
     """
 
     skill: str
@@ -29,10 +34,11 @@ class Question:
     claim: str
     value: str
     fact: int | None
+    listed: tuple[int, ...] = ()
 
     def answer(self, segment: int | None) -> str:
         """The answer, with the segment that it rests on."""
-        return self.claim if segment is None else f"{self.claim} [{segment}]."
+        return f"{self.claim}. {NOT_STATED}" if segment is None else f"{self.claim} [{segment}]."
 
     def thought(self, segment: int | None) -> str:
         """What may be thought before the answer."""
@@ -41,6 +47,8 @@ class Question:
 
 def ask(words: Vocabulary, facts: Sequence[Fact], skill: str) -> Question | None:
     """A question of a skill about the stated facts, in reading order; None where there is none."""
+    if skill == "all":
+        return _all(words, facts)
     if skill == "recall":
         return _recall(words, facts)
     return _order(words, facts) if skill == "order" else absent(words, facts)
@@ -53,6 +61,13 @@ def _recall(words: Vocabulary, facts: Sequence[Fact]) -> Question | None:
     index = words.rng.choice(chosen)
     fact = facts[index]
     return Question("recall", wording(fact.kind, fact.subject), claim(fact.kind, fact.subject, fact.value), fact.value, index)
+
+
+def _all(words: Vocabulary, facts: Sequence[Fact]) -> Question | None:
+    """For training alone: in no order, so that each segment must be looked up."""
+    stated = [index for index, fact in enumerate(facts) if fact.kind != CHANGING]
+    listed = tuple(words.rng.sample(stated, min(len(stated), MOST_LISTED)))
+    return Question("all", "What do the sources state?", "", "", None, listed) if listed else None
 
 
 def _order(words: Vocabulary, facts: Sequence[Fact]) -> Question | None:
@@ -78,7 +93,7 @@ def absent(words: Vocabulary, facts: Sequence[Fact]) -> Question:
     others = sorted({fact.subject for fact in facts if fact.kind not in (plain, "calls")})
     if others and kind != "calls" and words.rng.random() < 0.5:
         subject = words.rng.choice(others)
-    return Question("absent", wording(kind, subject), NOT_STATED, NOT_STATED, None)
+    return Question("absent", wording(kind, subject), claim(kind, subject, UNKNOWN), UNKNOWN, None)
 
 
 def wording(kind: str, subject: str) -> str:
@@ -87,7 +102,9 @@ def wording(kind: str, subject: str) -> str:
 
 
 def claim(kind: str, subject: str, value: str) -> str:
-    """How it is answered: a number in quotes, as the system text asks; a name without, so that its tokens are the source's."""
-    if kind == "calls":
-        return f"The function {subject} calls {value}"
-    return f"The {kind} of {subject} is " + (f'"{value}"' if value.isdigit() else value)
+    """How it is answered: in the words of the source up to the value, so that a match there decides whether there is one.
+
+    A number stands in quotes, as the system text asks; a name does not, so that its tokens are the source's.
+    """
+    told = f'"{value}"' if value.isdigit() else value
+    return f"What {subject} calls is {told}" if kind == "calls" else f"The {kind} of {subject} is {told}"

@@ -9,6 +9,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from longctx import prompts
 from longctx.corpus import Corpus, Lines, Segment, Source
@@ -17,12 +18,14 @@ from longctx.sources.text import parse_text
 from longctx.stream import Tokenizer, TokenStream, build
 from tests.reference_model import language
 from tests.reference_model.language import Fact, File, Vocabulary
-from tests.reference_model.questions import Question, absent, ask
+from tests.reference_model.questions import Question, absent, ask, claim
 
 #: Characters of files for each token of a window, rather too many: what does not fit is left out.
 CHARACTERS_PER_TOKEN = 4.2
 #: Tokens of the template around a conversation, and of a question with its answer.
 FRAME, TURN = 24, 42
+#: Share of a conversation that files take where everything is asked for.
+SHORT_FILES = 0.6
 #: Questions that are made for each that is asked; a skill of which the files state nothing gives none.
 TRIES = 4
 KINDS = {"py": "code", "md": "markdown"}
@@ -51,15 +54,19 @@ class Context:
 
     def answer(self, question: Question) -> str:
         """The right answer, with the id of the segment."""
+        if question.listed:
+            told = [self.placed[index] for index in question.listed]
+            return " ".join(f"{claim(p.fact.kind, p.fact.subject, p.fact.value)} [{p.segment}]." for p in told)
         return question.answer(None if question.fact is None else self.placed[question.fact].segment)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Token ids of a whole conversation, and which of them the model has to say itself."""
+    """Token ids of a whole conversation, which of them the model says itself, and whether it tells everything in any order."""
 
     ids: list[int]
     spoken: list[bool]
+    listing: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,7 @@ def _source(file: File) -> Source:
     return Source(file.path, file.path, kind, len(data), "", tuple(parse_text(file.path, kind, data, len(data)).segments))
 
 
-def make_context(words: Vocabulary, form: Format, tokens: int, *, from_one: bool = False) -> Context:
+def make_context(words: Vocabulary, form: Format, tokens: int, *, from_one: bool = False, **made: Any) -> Context:
     """Files of at most so many tokens, framed as sources.
 
     Args:
@@ -111,9 +118,10 @@ def make_context(words: Vocabulary, form: Format, tokens: int, *, from_one: bool
         form: of the prompt.
         tokens: of the sources.
         from_one: whether ids of segments begin at 1, as where a whole corpus is read; else it varies.
+        made: how files are made; see ``make_files``.
     """
     before = 0 if from_one else _segments_before(words.rng)
-    files = language.make_files(words, round(tokens * CHARACTERS_PER_TOKEN))
+    files = language.make_files(words, round(tokens * CHARACTERS_PER_TOKEN), **made)
     corpus = corpus_of(files, before)
     stream = build(corpus, form.tokenizer, prompts.Frame())
     stream = stream.select(_fitting(stream, before, tokens))
@@ -163,6 +171,7 @@ def make_sample(
     repeats: float,
     task: str,
     thinking: bool,
+    echo: float = 0.0,
 ) -> Sample:
     """A conversation over made-up files.
 
@@ -175,9 +184,13 @@ def make_sample(
         repeats: share of the questions that were asked before.
         task: the system text.
         thinking: whether the last answer is thought about.
+        echo: share of the files that say everything twice.
     """
     frame = FRAME + len(form.tokenizer.encode_data(task))
-    context = make_context(words, form, max(48, tokens - frame - TURN * turns))
+    if "all" in skills:  # for short files, and for an answer that cites each
+        context = make_context(words, form, round(SHORT_FILES * tokens), single=True, changing=0.0)
+    else:
+        context = make_context(words, form, max(48, tokens - frame - TURN * turns), echo=echo)
     asked: list[Question] = []
     for skill in words.rng.choices(list(skills), list(skills.values()), k=TRIES * turns):
         question = ask(words, context.facts, skill)
@@ -204,7 +217,8 @@ def conversation(
     ids = [token for part, _ in pieces for token in part]
     spoken = [own for part, own in pieces for _ in part]
     ended = (before and token == form.end for before, token in zip(spoken, ids[1:], strict=False))
-    return Sample(ids, [spoken[0], *(own or end for own, end in zip(spoken[1:], ended, strict=True))])
+    listing = any(question.listed for question in asked)
+    return Sample(ids, [spoken[0], *(own or end for own, end in zip(spoken[1:], ended, strict=True))], listing)
 
 
 def _last_words(context: Context, form: Format, question: Question, thinking: bool) -> list[int]:
@@ -223,6 +237,6 @@ def _encode(context: Context, form: Format, piece: prompts.Piece) -> list[int]:
     return encode(piece.text)
 
 
-def seeded(*numbers: int, held_out: bool = False, syllables: int = language.NAME) -> Vocabulary:
+def seeded(*numbers: int, held_out: bool = False, syllables: int = len(language.SYLLABLES)) -> Vocabulary:
     """Names and values that follow from some numbers alone."""
     return Vocabulary(random.Random(repr(numbers)), held_out=held_out, syllables=syllables)

@@ -46,7 +46,7 @@ def test_every_answer_follows_from_the_text(form: Format, seed: int, skill: str,
     if question.fact is None:
         kind, subject = _asked(question.text)
         assert not re.search(rf"The {kind} of {subject} is|def {subject}\(", text)
-        assert context.answer(question) == NOT_STATED
+        assert context.answer(question) == f"{question.claim}. {NOT_STATED}"
         return
     placed = context.placed[question.fact]
     assert placed.fact.value == question.value

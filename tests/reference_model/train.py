@@ -12,131 +12,69 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from longctx import prompts
-from tests.reference_model import folder, language, samples, vocabulary
-from tests.reference_model.language import Vocabulary
-from tests.reference_model.samples import Format, Sample
+from tests.reference_model import folder, vocabulary
+from tests.reference_model.batches import BLANK, DIGITS, FACTOR, NO_NUMBER, Batch, Stage, make_batch
 
-#: What a wrong token of the sources costs, where a wrong token of an answer costs 1.
-REST = 0.02
-#: What the few tokens cost that decide: whether there is an answer, without and with stress; a segment's number, with stress.
-DECIDING, STRESSED, NUMBER = 4.0, 8.0, 3.0
 #: Learning rates of Muon for matrices (Jordan's scaling), of AdamW for the rest.
 MUON_RATE, ADAMW_RATE = 0.02, 3e-3
-FACTOR = 4
-MOST_TURNS = 10
 WARM_UP = 50
 SAVE_EVERY = 200
 LOG_EVERY = 20
 
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of the training.
-
-    Args:
-        steps: batches.
-        length: tokens of the longest conversation.
-        tokens: of a batch.
-        rate: learning rate at its beginning, in parts of the full one.
-        final: learning rate at its end.
-        skills: weights of the skills that are asked for.
-        repeats: share of the questions that were asked before in the same conversation.
-        task: the system text; the library's own is left for the end, since it takes a fifth of the window.
-        far: share of the batches that are four times as long, read with YaRN's factor 4, as its authors tune a model to it.
-        stress: whether the tokens that decide weigh more: whether there is an answer, and the segment's number.
-        syllables: of a name. With two, copying is learnt soon; with three, names cannot be learnt by heart instead.
-    """
-
-    steps: int
-    length: int
-    tokens: int
-    rate: float = 1.0
-    final: float = 1.0
-    skills: Mapping[str, float] = field(default_factory=lambda: {"recall": 0.45, "order": 0.3, "absent": 0.25})
-    task: str = "Answer."
-    repeats: float = 0.0
-    syllables: int = language.NAME
-    far: float = 0.0
-    stress: bool = False
-
-    def at(self, seed: int, step: int) -> tuple[int, float]:
-        """The tokens of the longest conversation of a batch, and YaRN's factor."""
-        far = samples.seeded(seed, step).rng.random() < self.far
-        return (FACTOR * self.length, FACTOR) if far else (self.length, 1)
-
-
-LAST = {"recall": 0.4, "order": 0.3, "absent": 0.3}
+SHORT = {"recall": 0.6, "order": 0.1, "absent": 0.3}
 STAGES = (
-    Stage(800, 128, 2_048, skills={"recall": 0.8, "order": 0.1, "absent": 0.1}, repeats=0.2, syllables=2),
-    Stage(1_000, 256, 3_072, repeats=0.1, syllables=2),
-    Stage(400, folder.WINDOW, 4_096, task=prompts.SYSTEM, syllables=2),
-    Stage(1_000, 256, 3_072, repeats=0.1),
-    Stage(1_000, folder.WINDOW, 4_096, final=0.75, task=prompts.SYSTEM),
-    Stage(2_400, folder.WINDOW, 4_096, rate=0.75, final=0.02, task=prompts.SYSTEM, far=0.25, skills=LAST),
-    Stage(1_800, folder.WINDOW, 4_096, rate=0.6, final=0.02, task=prompts.SYSTEM, far=0.15, skills=LAST, stress=True),
+    Stage(500, 128, 2_048, skills=SHORT, repeats=0.2, syllables=8),
+    Stage(1_500, 256, 3_072, turns=2, echo=0.5, syllables=8),
+    Stage(1_000, 256, 3_072, turns=2, echo=1.0, syllables=8),
+    Stage(1_000, 256, 3_072, turns=2, echo=1.0),
+    Stage(1_000, 256, 3_072, turns=2, echo=0.5, listing=0.5, citing=0.7),
+    Stage(1_000, 256, 3_072, repeats=0.1, echo=0.3, listing=0.3, citing=0.3),
+    Stage(5_000, folder.WINDOW, 4_096, final=0.02, task=prompts.SYSTEM, echo=0.2, listing=0.15, far=0.2, citing=0.2),
 )
-#: Share of the samples in which the last answer is thought about.
-THINKING = 0.05
 SMOKE = (Stage(60, 128, 2_048),)
 
 
-def make_batch(seed: int, step: int, stage: Stage, form: Format) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids [samples, tokens] and the weight of each as a target; a function of its arguments alone."""
-    length, _ = stage.at(seed, step)
-    count, long = stage.tokens // length, replace(stage, length=length)
-    words = (samples.seeded(seed, step, index, syllables=stage.syllables) for index in range(count))
-    made = [_sample(names, long, form) for names in words]
-    width = max(len(sample.ids) for sample in made)
-    ids = torch.full((count, width), form.tokenizer.added["<|endoftext|>"])
-    weights = torch.zeros((count, width))
-    for row, sample in enumerate(made):
-        ids[row, : len(sample.ids)] = torch.tensor(sample.ids)
-        weights[row, : len(sample.ids)] = _weights(sample, stage, form)
-    return ids, weights
+class Carried(torch.nn.Module):
+    """Which segment is this? Asked of tokens after some layers, by heads that are thrown away in the end.
 
+    An answer cites the number that stands up to a hundred tokens before its statement. That the delta rule is to carry it to
+    every token of the segment, and that looking up the statement is to bring it along, is hardly learnt from answers alone:
+    there the marks of all segments are looked at, and one of them guessed.
 
-def _weights(sample: Sample, stage: Stage, form: Format) -> torch.Tensor:
-    """What a wrong token costs. All answers begin with "The", so the second token says whether there is one."""
-    spoken = torch.tensor(sample.spoken)
-    weights = torch.where(spoken, 1.0, REST)
-    begins = spoken & ~_after(spoken)
-    weights[_after(begins)] = STRESSED if stage.stress else DECIDING
-    if stage.stress:
-        ids, (bracket,) = torch.tensor(sample.ids), form.tokenizer.encode_data(" [")
-        weights[_after(spoken & (ids == bracket))] = NUMBER
-    return weights
+    Args:
+        model: whose layers are asked.
+    """
 
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        asked = {*folder.CARRIES, folder.LOOKS_UP}
+        self.heads = torch.nn.ModuleDict({str(n): torch.nn.Linear(folder.HIDDEN, DIGITS * (BLANK + 1)) for n in sorted(asked)})
+        self._seen: dict[int, torch.Tensor] = {}
+        for layer in asked:
+            model.model.language_model.layers[layer].register_forward_hook(self._see(layer))
 
-def _after(mask: torch.Tensor) -> torch.Tensor:
-    """The places after those of a mask."""
-    return torch.nn.functional.pad(mask, (1, 0))[:-1]
+    def _see(self, layer: int) -> Any:
+        return lambda module, inputs, output: self._seen.__setitem__(layer, output)
 
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """Of the last forward, the sum over layers."""
+        own = sum(self._after(layer, batch.own) for layer in folder.CARRIES)
+        return own + self._after(folder.LOOKS_UP, batch.cited)
 
-def _sample(words: Vocabulary, stage: Stage, form: Format) -> Sample:
-    """One that is not longer than the stage; shorter ones too, so that every place of the window is met."""
-    frame = len(form.tokenizer.encode_data(stage.task))
-    turns = words.rng.randrange(1, 2 + min(MOST_TURNS, (stage.length - frame) // 80))
-    least = (stage.length + frame) // 2
-    length = words.rng.randrange(least, stage.length) if words.rng.random() < 0.3 else stage.length
-    thinking = words.rng.random() < THINKING
-    while True:
-        sample = _made(words, form, length, stage, turns, thinking)
-        if len(sample.ids) <= stage.length:
-            return sample
-        turns = max(1, turns - 1)
-        length -= 16
-
-
-def _made(words: Vocabulary, form: Format, length: int, stage: Stage, turns: int, thinking: bool) -> Sample:
-    asked = {"skills": stage.skills, "turns": turns, "repeats": stage.repeats}
-    return samples.make_sample(words, form, length, **asked, task=stage.task, thinking=thinking)
+    def _after(self, layer: int, numbers: torch.Tensor) -> torch.Tensor:
+        """The mean over tokens and digits after a layer."""
+        asked = numbers[..., -1] != NO_NUMBER
+        normed = torch.nn.functional.rms_norm(self._seen[layer][asked], (folder.HIDDEN,))
+        logits = self.heads[str(layer)](normed).unflatten(-1, (DIGITS, BLANK + 1))
+        summed = torch.nn.functional.cross_entropy(logits.flatten(0, 1), numbers[asked].flatten(), reduction="sum")
+        return summed / max(1, numbers[asked].numel())
 
 
 def loss_of(model: Any, ids: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, float]:
@@ -152,10 +90,10 @@ def loss_of(model: Any, ids: torch.Tensor, weights: torch.Tensor) -> tuple[torch
 class Optimizers:
     """Muon for the matrices of the decoder, AdamW for everything else."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, carried: Carried) -> None:
         matrices = [p for p in model.model.language_model.layers.parameters() if p.ndim == 2 and min(p.shape) > 8]
         known = {id(p) for p in matrices}
-        rest = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
+        rest = [p for p in (*model.parameters(), *carried.parameters()) if p.requires_grad and id(p) not in known]
         self.all: list[tuple[Any, float]] = [
             (torch.optim.Muon(matrices, momentum=0.95, weight_decay=0.0, adjust_lr_fn="original"), MUON_RATE),
             (torch.optim.AdamW(rest, betas=(0.9, 0.98), weight_decay=0.0, foreach=True), ADAMW_RATE),
@@ -199,29 +137,32 @@ def train(work: Path, stages: Sequence[Stage], seed: int = 0) -> list[float]:
     form = folder.make_format(_tokenizer(work))
     model = folder.make_model(seed, form.tokenizer)
     model.model.visual.requires_grad_(False)  # nothing is shown to it yet
-    rotations = {1: model.model.language_model.rotary_emb, FACTOR: folder.make_rotation(model, FACTOR)}
-    optimizers = Optimizers(model)
-    done = _restore(work, model, optimizers)
-    losses: list[float] = []
-    spoken: list[float] = []
+    decoder = model.model.language_model
+    rotations = {1: decoder.rotary_emb, FACTOR: folder.make_rotation(model, FACTOR)}
+    carried = Carried(model)
+    optimizers = Optimizers(model, carried)
+    done = _restore(work, model, carried, optimizers)
+    rows: list[dict[str, float]] = []
     started = time.monotonic()
     for step, (stage, rate) in enumerate(schedule(stages)):
         if step < done:
             continue
-        model.model.language_model.rotary_emb = rotations[stage.at(seed, step)[1]]
-        loss, of_answers = loss_of(model, *make_batch(seed, step, stage, form))
-        loss.backward()
+        decoder.rotary_emb = rotations[stage.at(seed, step)[1]]
+        decoder.layers[-1].requires_grad_(stage.citing > 0)
+        batch = make_batch(seed, step, stage, form)
+        loss, answers = loss_of(model, batch.ids, batch.weights)
+        numbers = carried.loss(batch) if stage.citing else torch.zeros(())
+        (loss + stage.citing * numbers).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizers.step(rate)
-        losses.append(loss.item())
-        spoken.append(of_answers)
+        rows.append({"loss": loss.item(), "answers": answers, "numbers": numbers.item()})
         if (step + 1) % LOG_EVERY == 0:
-            row = {"step": step + 1, "length": stage.length, "loss": _mean(losses), "answers": _mean(spoken)}
-            _log(work, {**row, "seconds": round(time.monotonic() - started)})
+            seconds = round(time.monotonic() - started)
+            _log(work, {"step": step + 1, "length": stage.length, **_means(rows[-LOG_EVERY:]), "seconds": seconds})
         if (step + 1) % SAVE_EVERY == 0:
-            _save(work, step + 1, model, optimizers)
-    _save(work, sum(stage.steps for stage in stages), model, optimizers)
-    return losses
+            _save(work, step + 1, model, carried, optimizers)
+    _save(work, sum(stage.steps for stage in stages), model, carried, optimizers)
+    return [row["loss"] for row in rows]
 
 
 def _tokenizer(work: Path) -> str:
@@ -233,9 +174,8 @@ def _tokenizer(work: Path) -> str:
     return kept.read_text(encoding="utf-8")
 
 
-def _mean(values: Sequence[float]) -> float:
-    last = values[-LOG_EVERY:]
-    return round(sum(last) / len(last), 4)
+def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: round(sum(row[name] for row in rows) / len(rows), 4) for name in rows[0]}
 
 
 def ship(work: Path, target: Path, stages: Sequence[Stage], seed: int) -> None:
@@ -260,18 +200,20 @@ def _log(work: Path, row: Mapping[str, float]) -> None:
         log.write(json.dumps(row) + "\n")
 
 
-def _save(work: Path, step: int, model: Any, optimizers: Optimizers) -> None:
-    state = {"step": step, "model": model.state_dict(), "optimizers": optimizers.state()}
+def _save(work: Path, step: int, model: Any, carried: Carried, optimizers: Optimizers) -> None:
+    parts = {"model": model.state_dict(), "carried": carried.state_dict(), "optimizers": optimizers.state()}
+    state = {"step": step, **parts}
     torch.save(state, work / "new.pt")
     os.replace(work / "new.pt", work / "last.pt")
 
 
-def _restore(work: Path, model: Any, optimizers: Optimizers) -> int:
+def _restore(work: Path, model: Any, carried: Carried, optimizers: Optimizers) -> int:
     """The steps that are done."""
     if not (work / "last.pt").is_file():
         return 0
     state = torch.load(work / "last.pt", weights_only=True)
     model.load_state_dict(state["model"])
+    carried.load_state_dict(state["carried"])
     optimizers.restore(state["optimizers"])
     return int(state["step"])
 

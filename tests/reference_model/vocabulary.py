@@ -63,6 +63,13 @@ def prompt_sha256() -> str:
     return hashlib.sha256("\0".join((*parts, frame.close(file))).encode()).hexdigest()
 
 
+class _Apart(language.Vocabulary):
+    """Its names are single syllables, so that no merge joins two of them: every name is as many tokens as it has syllables."""
+
+    def name(self) -> str:
+        return self.rng.choice(language.SYLLABLES)
+
+
 def _texts() -> Iterator[str]:
     """What the merges are learnt from: syllables, the prompt, and files, questions and answers of the training set."""
     syllables = [form for s in language.SYLLABLES for form in (s, s.capitalize(), f" {s}", f" {s.capitalize()}")]
@@ -70,7 +77,7 @@ def _texts() -> Iterator[str]:
     prompt = f"system\n{prompts.SYSTEM}\nuser\n{prompts.BEFORE_SOURCES}{prompts.BEFORE_QUESTION}\nassistant\n{NOT_STATED}"
     yield from [prompt] * PROMPT_FIRST
     for seed in range(400):
-        words = language.Vocabulary(random.Random(seed), held_out=False)
+        words = _Apart(random.Random(seed), held_out=False)
         files = language.make_files(words, 2_000)
         yield from (f'<file path="{file.path}">\n<seg 1 lines 1-9>\n{file.text}\n</file>\n' for file in files)
         facts = [fact for file in files for fact in file.facts]
