@@ -101,6 +101,15 @@ def chat(options: argparse.Namespace) -> int:
     return DONE
 
 
+def calibrate(options: argparse.Namespace) -> int:
+    """``longctx calibrate``: measure this device for some seconds, so that plans tell how long they take."""
+    from longctx.calibration import calibrate
+
+    speed = calibrate(bits=options.bits, dtype=options.dtype, device=options.device)
+    _print(options, speed.to_json(), lambda: "measured and kept: plans for weights like these tell their time now")
+    return DONE
+
+
 def demo(options: argparse.Namespace) -> int:
     """``longctx demo``: the main job on a small project, with whatever model can be had."""
     from longctx import demo
@@ -208,7 +217,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="longctx", description="Think with more material than fits in a head.")
     parser.add_argument("--version", action="version", version=f"longctx {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command, add in ((read, _add_read), (plan, _add_plan), (ask, _add_ask), (summarize, _add_summarize), (chat, _add_chat)):
+    for command, add in (
+        (read, _add_read),
+        (plan, _add_plan),
+        (ask, _add_ask),
+        (summarize, _add_summarize),
+        (chat, _add_chat),
+        (calibrate, _add_calibrate),
+    ):
         summary = (command.__doc__ or "").partition(": ")[2]
         add(_command(commands, command.__name__, command, summary))
     _add_yes(_command(commands, "demo", demo, "the main job on a small project, with whatever model can be had"))
@@ -265,6 +281,13 @@ def _add_plan(parser: argparse.ArgumentParser, nargs: str = "*") -> None:
     parser.add_argument("--no-store", dest="store", action="store_false", help="keep no prefix on disk")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _add_yes(parser)
+
+
+def _add_calibrate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bits", type=int, choices=(4, 8, 16), default=16, help="bits per weight (default 16)")
+    parser.add_argument("--dtype", choices=("bfloat16", "float16", "float32"), help="of what is not quantised")
+    parser.add_argument("--device", choices=("cuda", "mps", "cpu"), help="which device (default: the one that plans take)")
+    parser.add_argument("--json", action="store_true", help="print what was measured as JSON")
 
 
 def _add_ask(parser: argparse.ArgumentParser) -> None:

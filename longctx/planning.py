@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from longctx import budgeting, choosing, counting, looking, models, planner, prompts, sources
+from longctx import budgeting, choosing, counting, looking, models, planner, prompts, sources, speeds
 from longctx.budgeting import Budgeting, Given
 from longctx.choosing import AUTO, Agree, embedded_model
 from longctx.corpus import Corpus
@@ -300,6 +300,7 @@ def _figures(
         source_tokens=None if tokens is None else list(tokens.items()),
         overhead_tokens=overhead,
         device=request.device,
+        speeds=speeds.kept(request.device),
         **counted,
         **request.figures,
     )

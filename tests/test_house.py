@@ -22,7 +22,7 @@ FLOORS = [
     ["answers"],
     ["backends"],
     ["summaries"],
-    ["looking", "reading", "speech", "engines"],
+    ["looking", "reading", "speech", "engines", "speeds"],
     ["choosing", "counting"],
     ["budgeting"],
     ["plans"],
@@ -31,7 +31,7 @@ FLOORS = [
     ["showing"],
     ["session"],
     ["terminal", "widgets"],
-    ["demo"],
+    ["demo", "calibration"],
     ["cli"],
     ["__main__", "entry"],
 ]

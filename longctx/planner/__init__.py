@@ -11,14 +11,15 @@ from longctx.planner.footage import Reel, Sampling, largest_patch, pinched, samp
 from longctx.planner.geometry import NO_CACHE, Geometry, Linear, Parameters, knows, require_generative
 from longctx.planner.limits import Room, default_bits, room
 from longctx.planner.members import FAMILY, Member, member
-from longctx.planner.memory import Memory, kv_cache
+from longctx.planner.memory import Memory, Precision, kv_cache
+from longctx.planner.timing import Speed, Time
 from longctx.planner.towers import Sight
 from longctx.planner.yarn import parameters as rope_parameters
 
 __all__ = [
     "FAMILY", "NO_CACHE", "Allotted", "Budget", "Candidate", "Choice", "Claim", "Device", "Division", "Figures", "Geometry",
-    "LeftOut", "Linear", "Member", "Memory", "Parameters", "Reel", "Room", "Sampling", "Sight", "Sizes", "check_budgets",
-    "choose", "counted", "default_bits", "detect", "device_for", "divide", "imagined", "knows", "kv_cache", "largest_patch",
-    "measured", "member", "parse_memory", "pinched", "plan", "require_generative", "room", "rope_parameters", "sample",
-    "words",
+    "LeftOut", "Linear", "Member", "Memory", "Parameters", "Precision", "Reel", "Room", "Sampling", "Sight", "Sizes", "Speed",
+    "Time", "check_budgets", "choose", "counted", "default_bits", "detect", "device_for", "divide", "imagined", "knows",
+    "kv_cache", "largest_patch", "measured", "member", "parse_memory", "pinched", "plan", "require_generative", "room",
+    "rope_parameters", "sample", "words",
 ]  # fmt: skip

@@ -10,21 +10,25 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Unpack
 
 from longctx.errors import PlanError, UsageError
 from longctx.planner import memory as bytes_of
-from longctx.planner import notes
+from longctx.planner import notes, timing
 from longctx.planner.devices import Device
 from longctx.planner.figures import Figures, LeftOut, Mode, Share
 from longctx.planner.footage import Sampling
 from longctx.planner.geometry import Geometry
 from longctx.planner.limits import LEAST_RESERVE, Asked, Limits, limits
+from longctx.planner.memory import Precision
+from longctx.planner.timing import Speed
 from longctx.planner.ways import Going, Way, ways
 from longctx.planner.yarn import STEPS
 
 #: How tokens were counted where there were none to count.
 NO_CORPUS = "no corpus: what the window has room for"
+NO_SPEEDS: Mapping[Precision, Speed] = MappingProxyType({})
 
 
 def plan(
@@ -40,6 +44,7 @@ def plan(
     counts_basis: str = "exact",
     corpus_tokens: int | None = None,
     per_question: bool = False,
+    speeds: Mapping[Precision, Speed] = NO_SPEEDS,
     **asked: Unpack[Asked],
 ) -> Figures:
     """Plan how a model reads sources on a device.
@@ -56,6 +61,7 @@ def plan(
         counts_basis: how tokens were counted, in words.
         corpus_tokens: of all that was read, where budgets let ``source_tokens`` be less.
         per_question: choose segments for each question, even if all of them might fit.
+        speeds: of the device, as far as they were measured; K/V that is packed is in none of them.
         asked: see :class:`~longctx.planner.limits.Asked`.
 
     Raises:
@@ -80,6 +86,7 @@ def plan(
         counts_basis=counts_basis,
         all_tokens=corpus_tokens,
         per_question=per_question,
+        speeds=speeds,
     ).figures()
 
 
@@ -101,6 +108,7 @@ class _Planner:
     counts_basis: str
     all_tokens: int | None
     per_question: bool
+    speeds: Mapping[Precision, Speed]
 
     @property
     def geometry(self) -> Geometry:
@@ -219,7 +227,7 @@ class _Planner:
         limits, needed = self.limits, self.limits.estimate(self.wanted, self.limits.chunks[-1])
         rope, device, precision = self.geometry.rope, limits.device, limits.precision
         known = notes.model(self.geometry, precision, device, chunk, sees=limits.largest_item > 0)
-        memory = limits.estimate(tokens, chunk)
+        memory, speed = limits.estimate(tokens, chunk), self.speeds.get(precision)
         return Figures(
             model=self.model,
             fits=fits,
@@ -245,10 +253,11 @@ class _Planner:
             left_out=self.left_out(prompt - self.overhead) if mode == "retrieval" else (),
             warnings=(*remarks, *known, *notes.beyond(device), *device.warnings),
             counts_basis=self.basis(),
-            notes=(*notes.place(device), *notes.host(memory), *self.steps()),
+            notes=(*notes.place(device), *notes.host(memory), *notes.untimed(device, precision, speed), *self.steps()),
             wanted_tokens=self.wanted,
             lacking=max(0, needed.total - needed.available),
             ways=tuple(self.ways(mode, window, factor, prompt - self.overhead, memory.total)) if fits else (),
+            time=None if speed is None else timing.estimate(self.geometry, speed, tokens=prompt, chunk=chunk),
         )
 
     def ways(self, mode: Mode, window: int, factor: float, tokens: int, memory: int) -> Iterator[Way]:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from longctx.planner.memory import Memory
+from longctx.planner.timing import Time
 from longctx.planner.ways import Way
 
 Mode = Literal["whole", "retrieval", "window"]
@@ -110,6 +111,7 @@ class Figures:
         segment_room: tokens of which the shares of budgets are shares; 0 where there are no budgets.
         kv_dtype: of K/V in full-attention layers.
         kv_device: where that K/V is kept.
+        time: that the prompt and an answer take; None where this device was not measured in this precision.
     """
 
     model: str
@@ -141,6 +143,7 @@ class Figures:
     segment_room: int = 0
     kv_dtype: str = ""
     kv_device: str = ""
+    time: Time | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The figures as the JSON contract of ``longctx plan`` has them: bytes are integers."""
@@ -172,4 +175,5 @@ class Figures:
             "counts_basis": self.counts_basis,
             "ways": [way.to_json() for way in self.ways],
             "segment_room": self.segment_room,
+            "time": None if self.time is None else self.time.to_json(),
         }

@@ -114,6 +114,11 @@ class Precision:
                 f"kv_dtype={self.kv_dtype!r} is not one of {able}", hint="leave it out for K/V in the dtype of the rest"
             )
 
+    @staticmethod
+    def known(bits: int, dtype: str) -> bool:
+        """Whether the backend runs weights like that."""
+        return bits in BITS and dtype in ELEMENT
+
     @property
     def element(self) -> int:
         """Bytes of a number that is not quantised."""

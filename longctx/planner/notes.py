@@ -9,6 +9,7 @@ from longctx.errors import DISTRIBUTION
 from longctx.planner.devices import Device, named
 from longctx.planner.geometry import Geometry
 from longctx.planner.memory import Memory, Precision
+from longctx.planner.timing import Speed
 from longctx.planner.yarn import Rope
 
 #: What makes Gated DeltaNet fast on CUDA: modules of flash-linear-attention and causal-conv1d.
@@ -64,6 +65,15 @@ def host(memory: Memory) -> Iterator[str]:
             f"K/V is kept in the CPU's memory ({gb(memory.host)}, besides) and brought to the GPU for every step: prefill and "
             "each token of an answer wait for the bus; never run on a GPU yet"
         )
+
+
+def untimed(device: Device, precision: Precision, speed: Speed | None) -> Iterator[str]:
+    """How to learn the time that it takes, where it could be known."""
+    if speed is None and device.here:
+        why = (
+            "with K/V that is packed or kept elsewhere" if precision.packs else "until lc.calibrate(plan) has measured it once"
+        )
+        yield f"how long it takes on this device is not known {why}"
 
 
 def alternatives(

@@ -5,7 +5,8 @@ for none), ``prompt_tokens``, ``memory`` (bytes of each component, ``total``, ``
 ``sources`` (each ``path`` and ``tokens``; of videos ``frames``, ``fps`` and ``frame_size`` too, ``estimated`` where the tokens
 are, and ``budget`` where it has one), ``left_out`` (paths, or objects with ``path``, ``tokens``, ``reason``), ``ways`` (to read
 what is not read whole, each with its cost), ``warnings`` and ``notes``; ``mode``, ``counts_basis``, ``bits``, ``dtype``,
-``device``, ``kv_dtype`` and ``kv_device`` where they are given. A key that is missing is not shown.
+``device``, ``kv_dtype`` and ``kv_device`` where they are given; ``time`` (``prefill_seconds``,
+``tokens_per_second``, ``basis``), or None. A key that is missing is not shown.
 """
 
 from __future__ import annotations
@@ -100,6 +101,18 @@ def _engine(plan: Plan) -> str:
     if plan.get("kv_device") not in (None, "", plan.get("device")):
         words.append(f"K/V in the CPU's memory ({units.size((plan.get('memory') or {}).get('host', 0))})")
     return ", ".join(oneline(str(word)) for word in words if word)
+
+
+def _time(plan: Plan) -> str:
+    """How long the prompt takes, and how fast an answer comes.
+
+    >>> _time({"time": {"prefill_seconds": 184.2, "tokens_per_second": 38.6, "basis": "calibrated"}})
+    'about 3 min to read the prompt, then 39 tok/s (calibrated)'
+    """
+    time = plan["time"]
+    read, speed = units.about(time["prefill_seconds"]), units.rate(time["tokens_per_second"])
+    seeing = " besides what is seen" if (plan.get("memory") or {}).get("vision") else ""
+    return f"about {read} to read the prompt{seeing}, then {speed} ({oneline(str(time['basis']))})"
 
 
 def _memory(plan: Plan) -> str:
@@ -214,6 +227,7 @@ def text(plan: Plan, *, width: int = 100) -> str:
         *_entry("memory", _memory(plan), width),
         *_memory_table(plan),
     ]
+    lines += _entry("time", _time(plan), width) if plan.get("time") else []
     lines += _entry("disk", f"{units.size(plan['disk'])} for the prefix", width) if plan.get("disk") else []
     lines += _sources_table(plan, width)
     for number, entry in enumerate(_left_out(plan)):
@@ -282,6 +296,7 @@ def html(plan: Plan) -> str:
     word = "fits" if fits else "does not fit"
     facts = [("Runs in", _engine(plan))] if _engine(plan) else []
     facts += [("Window", _window(plan)), ("Prompt", _prompt(plan))]
+    facts += [("Time", _time(plan))] if plan.get("time") else []
     facts += [("Disk", f"{units.size(plan['disk'])} for the prefix")] if plan.get("disk") else []
     facts += [("Prefill", f"in steps of {units.plural(plan['chunk'], 'token')}")] if plan.get("chunk") else []
     rows = "".join(f"<dt>{name}</dt><dd>{escape(words)}</dd>" for name, words in facts)

@@ -101,6 +101,17 @@ def seconds(duration: float) -> str:
     return f"{whole // 3600} h {whole // 60 % 60} min"
 
 
+def about(duration: float) -> str:
+    """A time that is estimated, in one unit.
+
+    >>> about(0.31), about(12.4), about(184), about(9_000)
+    ('0.3 s', '12 s', '3 min', '2.5 h')
+    """
+    if duration < 90:
+        return seconds(duration) if duration < 59.5 else f"{duration:.0f} s"
+    return f"{duration / 60:.0f} min" if duration < 5_400 else f"{duration / 3600:.1f} h"
+
+
 def countdown(duration: float) -> str:
     """A time as a clock shows it; for times that run.
 
