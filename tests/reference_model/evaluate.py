@@ -1,7 +1,7 @@
 """What the reference model can do, asked through the library itself: read, plan, load, ask.
 
 ``python -m tests.reference_model.evaluate`` prints the table of the model card and fails below a threshold; ``--questions 80``
-asks fewer of each kind. Names and three-digit values are of the set that no training saw, and so are half of the layouts.
+asks fewer of each kind. Names, three-digit values and layouts of prose are of the set that no training saw.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def session_over(model: Path, tokens: int, index: int, **options: Any) -> Iterat
         options: of the plan, besides what makes it exact and small.
     """
     words = samples.seeded(SEED, tokens, index, held_out=True)
-    form = _format(SHIPPED)
+    form = _format(model)
     files = samples.make_context(words, form, tokens - _overhead(form) - RESERVE, from_one=True).files
     exact = {"reserve": RESERVE, "dtype": "float32", "device": "cpu", "store": False}
     with tempfile.TemporaryDirectory() as place:

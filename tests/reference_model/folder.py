@@ -58,19 +58,20 @@ TEMPLATE = """\
 """
 
 
-def config(ids: dict[str, int]) -> Any:
+def config(ids: dict[str, int], layers: str = LAYERS) -> Any:
     """The architecture.
 
     Args:
         ids: the added tokens.
+        layers: a letter for each; see KINDS.
     """
     from transformers import Qwen3_5Config
 
     text = {
         "hidden_size": HIDDEN,
         "intermediate_size": 2 * HIDDEN,
-        "num_hidden_layers": len(LAYERS),
-        "layer_types": [KINDS[layer] for layer in LAYERS],
+        "num_hidden_layers": len(layers),
+        "layer_types": [KINDS[layer] for layer in layers],
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "head_dim": 64,
@@ -111,12 +112,14 @@ def config(ids: dict[str, int]) -> Any:
 
 
 def make_model(seed: int, tokenizer: Tokenizer) -> Any:
-    """The model before any training, in float32; its last layer adds nothing until what it needs exists (``Stage.citing``)."""
-    import torch
-    from transformers import Qwen3_5ForConditionalGeneration
+    """The model before any training, in float32.
 
-    torch.manual_seed(seed)
-    model = Qwen3_5ForConditionalGeneration(config(tokenizer.added)).float()
+    The last layer adds nothing until what it needs exists (``Stage.citing``), and the others begin as they would without it.
+    """
+    import torch
+
+    model, first = _drawn(seed, tokenizer, LAYERS), _drawn(seed, tokenizer, LAYERS[:-1])
+    model.load_state_dict(first.state_dict(), strict=False)
     for number, tokens in MEMORIES.items():  # a state decays by exp(-exp(A_log) * softplus(dt_bias))
         layer = model.model.language_model.layers[number].linear_attn
         layer.A_log.data.zero_()
@@ -125,6 +128,14 @@ def make_model(seed: int, tokenizer: Tokenizer) -> Any:
     for writes in (last.linear_attn.out_proj, last.mlp.down_proj):
         writes.weight.data.zero_()
     return model
+
+
+def _drawn(seed: int, tokenizer: Tokenizer, layers: str) -> Any:
+    import torch
+    from transformers import Qwen3_5ForConditionalGeneration
+
+    torch.manual_seed(seed)
+    return Qwen3_5ForConditionalGeneration(config(tokenizer.added, layers)).float()
 
 
 def make_rotation(model: Any, factor: float) -> Any:

@@ -183,7 +183,7 @@ def _letter(rng: random.Random, name: str, sentences: Sequence[str]) -> tuple[st
 
 LAYOUTS: dict[bool, tuple[Layout, ...]] = {
     False: (_paragraph, _page, _bullets, _section, _comments, _log),
-    True: (_numbered, _letter, _paragraph, _log),
+    True: (_numbered, _letter),
 }
 
 

@@ -18,9 +18,10 @@ from typing import Any
 
 import torch
 
-from longctx import prompts
+from longctx.prompts import SYSTEM
 from tests.reference_model import folder, vocabulary
 from tests.reference_model.batches import BLANK, DIGITS, FACTOR, NO_NUMBER, Batch, Stage, make_batch
+from tests.reference_model.folder import WINDOW
 
 #: Learning rates of Muon for matrices (Jordan's scaling), of AdamW for the rest.
 MUON_RATE, ADAMW_RATE = 0.02, 3e-3
@@ -28,6 +29,7 @@ WARM_UP = 50
 SAVE_EVERY = 200
 LOG_EVERY = 20
 
+ABSENT = {"recall": 0.35, "order": 0.3, "absent": 0.35}
 SHORT = {"recall": 0.6, "order": 0.1, "absent": 0.3}
 STAGES = (
     Stage(500, 128, 2_048, skills=SHORT, repeats=0.2, syllables=8),
@@ -35,8 +37,8 @@ STAGES = (
     Stage(1_000, 256, 3_072, turns=2, echo=1.0, syllables=8),
     Stage(1_000, 256, 3_072, turns=2, echo=1.0),
     Stage(1_000, 256, 3_072, turns=2, echo=0.5, listing=0.5, citing=0.7),
-    Stage(1_000, 256, 3_072, repeats=0.1, echo=0.3, listing=0.3, citing=0.3),
-    Stage(5_000, folder.WINDOW, 4_096, final=0.02, task=prompts.SYSTEM, echo=0.2, listing=0.15, far=0.2, citing=0.2),
+    Stage(600, 256, 3_072, repeats=0.1, echo=0.3, listing=0.3, citing=0.3),
+    Stage(4_000, WINDOW, 4_096, final=0.02, skills=ABSENT, task=SYSTEM, echo=0.2, listing=0.1, far=0.25, citing=0.2),
 )
 SMOKE = (Stage(60, 128, 2_048),)
 
