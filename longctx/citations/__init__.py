@@ -18,6 +18,8 @@ from longctx.corpus import Moment, Origin, origin_json
 
 __all__ = ["Citation", "Resolved", "at_times", "check", "held", "match", "named", "nearest", "resolve"]
 
+#: What the prompt has a model say where the sources do not state the answer.
+NOT_STATED = "The sources do not say."
 #: The part of a sentence's weight that a line must share to be chosen where the model cites but does not quote.
 RESEMBLES = 0.15
 NEAREST = "nearest to the question; the answer itself has no source"
@@ -97,6 +99,8 @@ class Resolved:
 def check(text: str, segments: Segments, allowed: Collection[int] | None = None) -> Resolved:
     """What the model cited, checked; what longctx matched where nothing that the model cited exists.
 
+    An answer that ends with NOT_STATED and cites nothing rests on nothing: lines that resemble it would seem to support it.
+
     Args:
         text: the answer as the model wrote it.
         segments: of the corpus, by id.
@@ -105,7 +109,15 @@ def check(text: str, segments: Segments, allowed: Collection[int] | None = None)
     resolved = resolve(text, segments, allowed)
     if any(citation.origin is not None for citation in resolved.citations):
         return resolved
-    return match(text, segments, allowed)
+    return _uncited(text, segments, allowed) if text.rstrip().endswith(NOT_STATED) else match(text, segments, allowed)
+
+
+def _uncited(text: str, segments: Segments, allowed: Collection[int] | None) -> Resolved:
+    """An answer without its marks, which lead nowhere."""
+    answer = _Answer(text, segments, allowed)
+    for mark in (mark for sentence in answer.sentences for mark in sentence.marks):
+        answer.refer(mark.start, mark.stop, [])
+    return answer.resolved()
 
 
 def resolve(text: str, segments: Segments, allowed: Collection[int] | None = None) -> Resolved:

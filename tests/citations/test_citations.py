@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from longctx import citations
+from longctx import citations, prompts
 from longctx.citations import Citation, check, match, nearest, resolve
 from longctx.corpus import Lines, Page, Segment, split_lines
 
@@ -315,3 +315,18 @@ def test_many_segments_are_no_burden(monkeypatch: pytest.MonkeyPatch) -> None:
     resolved = match("The item 4321 has a code.", segments)
     assert resolved.citations[0].segment == 4321
     assert len(looked) <= citations.support.MOST_SEGMENTS
+
+
+def test_an_answer_that_nothing_states_is_given_no_line_that_resembles_it() -> None:
+    segments = {1: Segment("The old keeper of kufiki is ill.\n", Lines("a.txt", 1, 1))}
+    text = "The keeper of kufiki is not stated. The sources do not say."
+    assert check(text.replace(" The sources do not say.", ""), segments).citations, "the line resembles the sentence"
+    for said in (text, f"{text}\n", text.replace("stated.", "stated [9].")):
+        found = check(said, segments)
+        assert found.citations == ()
+        assert found.text.strip() == text
+    assert check("The code is 905 [1]. The sources do not say.", segments).citations[0].basis == "cited"
+
+
+def test_what_the_prompt_asks_for_is_what_is_recognised() -> None:
+    assert prompts.SYSTEM.endswith(citations.NOT_STATED)

@@ -46,7 +46,8 @@ class Stage:
         echo: share of the files that say everything again and again, so that looking up is learnt from the sources too.
         listing: share of the conversations that ask for everything, each statement with its segment.
         far: share of the batches that are four times as long, read with YaRN's factor 4, as its authors tune a model to it.
-        citing: whether the layers are asked for segments, and the last layer learns.
+        citing: weight of the segments that layers are asked for; where it is not 0 the last layer learns.
+        unknown: weight of the token after "not stated", where no segment is to be named even if other things are said there.
     """
 
     steps: int
@@ -62,7 +63,8 @@ class Stage:
     echo: float = 0.0
     listing: float = 0.0
     far: float = 0.0
-    citing: bool = False
+    citing: float = 0.0
+    unknown: float = 1.0
 
     def at(self, seed: int, step: int) -> tuple[int, float]:
         """The tokens of the longest conversation of a batch, and YaRN's factor."""
@@ -131,6 +133,7 @@ def _weights(sample: Sample, stage: Stage, form: Format) -> torch.Tensor:
     be, bracket, end = (_token(form, word) for word in (" is", " [", "]."))
     weights = torch.where(spoken, 1.0, REST)
     weights[_after(spoken & (ids == be))] = DECIDING
+    weights[_after(spoken & (ids == _token(form, " stated")))] *= stage.unknown
     number = spoken & (ids == bracket)
     for _ in range(NUMBER_TOKENS):
         number = _after(number)

@@ -58,12 +58,22 @@ def check_positions(model: Path, cache: Path) -> None:
     processor = AutoProcessor.from_pretrained(model)
     shown = "<|vision_start|><|image_pad|><|vision_end|>" * 3
     inputs = processor(text=shown, images=[Image.new("RGB", (256, 256))] * 3, return_tensors="pt")
+    with session_over(model, WINDOW, 0, chunk=FAR) as (session, context, words):
+        logits = after_a_question(session)
+    engines.free()
     with session_over(model, WINDOW, 0, chunk=64) as (session, context, words):
         loaded = backend_of(session)._model
         with torch.inference_mode():
             loaded.generate(**inputs, max_new_tokens=1, do_sample=False)
         assert int(loaded.model.rope_deltas) < -100
-        assert right(ask_all(session, context, questions(context, words, STATED))) > 0.7
+        torch.testing.assert_close(after_a_question(session), logits, rtol=0, atol=1e-4)
+        assert right(ask_all(session, context, questions(context, words, STATED))) > 0.8
+
+
+def after_a_question(session: lc.Session) -> Any:
+    """The logits after a question that rests on the order of statements."""
+    assert session.ask("What is the latest price of litoba?", max_tokens=1, show=False).text  # waits
+    return backend_of(session).logits.clone()
 
 
 def check_chunks(model: Path, cache: Path) -> None:
@@ -74,7 +84,7 @@ def check_chunks(model: Path, cache: Path) -> None:
     for chunk in (64, FAR):
         with session_over(model, WINDOW, 1, chunk=chunk) as (session, context, words):
             logits.append(backend_of(session).logits.clone())
-            assert right(ask_all(session, context, questions(context, words, STATED))) > 0.7
+            assert right(ask_all(session, context, questions(context, words, STATED))) > 0.8
         engines.free()
     torch.testing.assert_close(*logits, rtol=0, atol=1e-4)
 
@@ -91,7 +101,7 @@ def check_prefix(model: Path, cache: Path) -> None:
             reused.append(answer.usage.reused_from)
             marks = ask_all(session, context, questions(context, words, STATED))
         engines.free()
-        assert who == other or right(marks) > 0.7
+        assert who == other or right(marks) > 0.8
     assert reused == ["none", "none", "disk"]
 
 
@@ -102,7 +112,7 @@ def check_yarn(model: Path, cache: Path) -> None:
 
 def check_citations(model: Path, cache: Path) -> None:
     """The segment that the model names is the one in which the fact stands, to the line."""
-    assert cited(answers(model, WINDOW, 5, STATED)) > 0.5
+    assert cited(answers(model, WINDOW, 5, STATED)) > 0.9
     with session_over(model, WINDOW, 0) as (session, context, words):
         for question in questions(context, words, {"order": 4}):
             (citation,) = session.ask(question.text, max_tokens=30, show=False).citations
@@ -119,12 +129,12 @@ def check_retrieval(model: Path, cache: Path) -> None:
     with session_over(model, 3 * FAR, 0) as (session, context, words):
         assert not session.plan.whole
         marks = ask_all(session, context, questions(context, words, {"recall": 20}))
-        assert right(marks) > 0.6
+        assert right(marks) > 0.85
 
 
 #: Half of the way between what was measured with YaRN and without; see the model card.
-LEAST_WITH_YARN = 0.38
-#: Questions of each context. Which segment a recalled fact stands in, the model often misses yet.
+LEAST_WITH_YARN = 0.46
+#: Questions of each context.
 STATED = {"recall": 8, "order": 8}
 
 CHECKS: dict[str, Callable[[Path, Path], None]] = {
