@@ -140,8 +140,9 @@ said = lc.ScriptedBackend.maker(plan.tokenizer.encode_template, "word " * 3000, 
 answer = lc.load(plan, backend=said).ask("Talk.")
 """
     stopping = """
-for words in answer:
-    break
+for words in answer:  # the first piece may be a part of a word
+    if answer.partial.startswith("word"):
+        break
 next(w for w in registry._instances.values() if getattr(w, "tooltip", "") == "Stop: Talk.").click()
 print(answer.job.wait(5), answer.outcome.stopped, answer.text.startswith("word"), answer.usage.new_tokens < 1000)
 """
