@@ -24,8 +24,10 @@ def calibrate(plan: Plan | None = None, *, bits: int = 16, dtype: str | None = N
     Raises:
         UsageError: the device is not in this machine, the precision is none, or the cache folder cannot be written.
 
-    >>> import longctx as lc
-    >>> lc.calibrate(lc.plan("tests", model="demo"))  # doctest: +SKIP
+    >>> calibrate(device="cpu", bits=5)
+    Traceback (most recent call last):
+    longctx.errors.UsageError: bits=5 is not one of (4, 8, 16)
+      take 4, 8 or 16 bits per weight
     """
     place = planner.device_for(device, None) if plan is None else plan.device
     precision = Precision(bits, dtype or place.dtype) if plan is None else Precision(plan.bits, plan.figures.dtype)

@@ -69,11 +69,13 @@ def host(memory: Memory) -> Iterator[str]:
 
 def untimed(device: Device, precision: Precision, speed: Speed | None) -> Iterator[str]:
     """How to learn the time that it takes, where it could be known."""
-    if speed is None and device.here:
-        why = (
-            "with K/V that is packed or kept elsewhere" if precision.packs else "until lc.calibrate(plan) has measured it once"
-        )
-        yield f"how long it takes on this device is not known {why}"
+    if speed is not None or not device.here:
+        return
+    if precision.packs:
+        yield "how long it takes on this device is not known with K/V that is packed or kept elsewhere"
+    else:
+        command = f"longctx calibrate --bits {precision.bits} --dtype {precision.dtype} --device {device.kind}"
+        yield f"how long it takes on this device is not known until it was measured once: lc.calibrate(plan), or {command}"
 
 
 def alternatives(

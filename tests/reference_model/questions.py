@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from longctx.citations import NOT_STATED
 from tests.reference_model.language import ATTRIBUTES, CHANGING, Fact, Vocabulary
 
-#: What the library asks a model to say where nothing is stated, and what the claim before it says instead of a value.
-NOT_STATED = "The sources do not say."
+#: What the claim says instead of a value where nothing is stated.
 UNKNOWN = "not stated"
 #: Facts in the answer to a question for everything, at most.
 MOST_LISTED = 9

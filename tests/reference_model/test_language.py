@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from longctx import prompts
 from longctx.assembly import Exchange, assemble
+from longctx.citations import NOT_STATED
 from longctx.stream import build
 from tests.reference_model import folder, language, samples
 from tests.reference_model.evaluate import session_over
 from tests.reference_model.language import LAYOUTS, Vocabulary
-from tests.reference_model.questions import NOT_STATED, SKILLS, ask
+from tests.reference_model.questions import SKILLS, ask
 from tests.reference_model.samples import Format
 
 

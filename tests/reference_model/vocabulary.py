@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from longctx import prompts
+from longctx.citations import NOT_STATED
 from longctx.corpus import Lines, Segment, Source
 from tests.reference_model import language
-from tests.reference_model.questions import NOT_STATED, SKILLS, ask
+from tests.reference_model.questions import SKILLS, ask
 
 SIZE = 1_536
 #: As in Qwen3.5: special ones first, then those that are plain text to ``skip_special_tokens``.

@@ -1,7 +1,5 @@
 """What this device does in a second: the engine itself reads with three small random models and has them speak.
 
-Takes some seconds.
-
 Two Llamas of different width tell products of matrices from what layers do besides; the growth of a step's time with its past
 tells attention; a hybrid tells the delta rule.
 """
@@ -11,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +25,7 @@ from longctx.backends.transformers.weights import quiet
 from longctx.jobs import Job
 from longctx.planner import Precision, Speed
 
-#: Tokens of a step, steps that are timed after the first, tokens that are spoken.
+#: Tokens of a step, steps that are timed, tokens that are spoken.
 STEP, STEPS, SPOKEN = 512, 5, 12
 _LLAMA = {"vocab_size": 1_024, "max_position_embeddings": 8_192, "head_dim": 64, "bos_token_id": 1, "eos_token_id": 2}
 #: Layers and sizes of the probes: narrow and wide; both with as many key as query heads.
@@ -128,11 +127,10 @@ def _measured(folder: Path, kind: str, sizes: dict[str, int], device: str, preci
     attended = 64 * sizes["num_attention_heads"] * sum(hasattr(layer, "self_attn") for layer in model.model.layers)
     del model
     spec = LoadSpec(kind, folder, precision.bits, device, STEP, cache_folder=folder, dtype=precision.dtype)
-    engine = TransformersBackend(spec)
-    engine.load(job)
-    steps, tokens = _timed(engine, job)
-    engine.close()
-    slope, step = np.polyfit(STEP * np.arange(len(steps)), steps, 1) if len(steps) > 1 else (0.0, steps[0])
+    with closing(TransformersBackend(spec)) as engine:
+        engine.load(job)
+        steps, tokens = _timed(engine, job)
+    slope, step = np.polyfit(STEP * np.arange(STEPS), steps, 1)
     token_slope = (tokens[1] - tokens[0]) / (STEP * (STEPS - 1))
     layers = sizes["num_hidden_layers"]
     return _Probe(weights, sizes["hidden_size"] * layers, layers, attended, step, slope, tokens[0], token_slope)
@@ -150,7 +148,7 @@ def _timed(engine: TransformersBackend, job: Job[Any]) -> tuple[Sequence[float],
         steps.append(_now(engine.spec.device) - began)
         if number in (1, STEPS):
             spoken.append(_token(engine, job))
-            engine.prefill(ids[: number * STEP], job)
+            engine.prefill(ids[: number * STEP], job)  # back to where it spoke
     return steps, spoken
 
 
@@ -163,6 +161,6 @@ def _token(engine: TransformersBackend, job: Job[Any]) -> float:
 
 
 def _now(device: str) -> float:
-    if device == "cuda":  # not run on a GPU yet
-        torch.cuda.synchronize()
+    if device != "cpu":  # not run on a GPU yet; what was asked of it is still being done
+        getattr(torch, device).synchronize()
     return time.perf_counter()
