@@ -8,13 +8,13 @@ from tests.reference_model.evaluate import Gain, Row, Score, main, table
 from tests.reference_model.folder import SHIPPED
 
 #: Of each skill. The whole table takes 400.
-FEW = 80
+FEW = 120
 #: What the model of today reaches, with room for few questions. What it shall reach stands in the table itself.
 REACHED = {
     ("exact recall", 512): 0.95,
     ("first and latest", 512): 0.85,
-    ("the right segment cited", 512): 0.93,
-    ("not stated, and said so", 512): 0.85,
+    ("the right segment cited", 512): 0.95,
+    ("not stated, and said so", 512): 0.95,
     ("exact recall", 2048): 0.88,
     ("first and latest", 2048): 0.7,
 }
