@@ -1,4 +1,4 @@
-"""What is read of sources that were given a share of the room: of a video fewer frames, of code signatures, else the beginning.
+"""What is read of sources that have a share of the room: of a video fewer frames, of others a shorter form or the beginning.
 
 Joins the planner's division of the room with the corpus; decodes nothing. Where there is room for everything else too, all of
 it is read at once. Where there is not, segments are chosen for each question: videos and what is within its budget are read for
@@ -20,22 +20,10 @@ from longctx.counting import Cost, Measure
 from longctx.errors import UsageError
 from longctx.looking import Film, Seen, Wishes
 from longctx.planner import Allotted, Budget, Claim, Division, Figures, Geometry, LeftOut, Room, Sampling, Sight
+from longctx.portions import CHOSEN, FEWER, LATER, MANY, NOTHING, Form, Part, beginning, forms
 from longctx.sources.ignores import Patterns
-from longctx.sources.outline import outline
 
 ENDLESS = 10**15
-#: How a source is read of which not all is; what many of them are told by.
-FEWER, SIGNATURES, BEGINNING = "fewer or smaller frames", "signatures", "its first segments"
-NAME, NOTHING, LATER, CHOSEN = "its name only", "nothing", "as much of its text as fits", "chosen for each question"
-MANY = {
-    "": "whole",
-    FEWER: "with fewer or smaller frames",
-    SIGNATURES: "by signatures",
-    BEGINNING: "by their first segments",
-    NAME: "by name only",
-    NOTHING: "not at all",
-    LATER: "by as much of their text as fits",
-}
 
 
 # -- which budget a source has -----------------------------------------------------------------------------------------
@@ -101,52 +89,6 @@ def _folder(key: str) -> str:
     """A key as the beginning of what lies in it; of ``.`` everything does."""
     plain = key.removeprefix("./").rstrip("/")
     return "" if plain in ("", ".") else f"{plain}/"
-
-
-# -- what is read of one source ----------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Part:
-    """What is read of one source.
-
-    Args:
-        source: with the segments that are read; None where not even its name is.
-        tokens: of it.
-        how: one of the words above; empty for whole.
-        words: the same with numbers.
-    """
-
-    source: Source | None
-    tokens: int
-    how: str = ""
-    words: str = ""
-
-
-def beginning(source: Source, cost: Cost, room: int, *, signatures: bool = False) -> Part:
-    """As many of the first segments of a source as there is room for; else its name; else nothing.
-
-    Args:
-        source: whole, or by its signatures.
-        cost: of it.
-        room: tokens.
-        signatures: whether the segments are signatures.
-    """
-    left, kept = room - cost.frame, 0
-    while kept < len(cost.segments) and cost.segments[kept] <= left:
-        left -= cost.segments[kept]
-        kept += 1
-    if room < cost.frame:
-        return Part(None, 0, NOTHING, NOTHING)
-    if not kept and cost.segments:
-        return Part(replace(source, segments=()), cost.frame, NAME, NAME)
-    part = replace(source, segments=source.segments[:kept])
-    whole = kept == len(cost.segments)
-    if signatures:
-        words = SIGNATURES if whole else f"signatures, the first {kept:,} of {len(cost.segments):,} stretches"
-        return Part(part, room - left, SIGNATURES, words)
-    if whole:
-        return Part(part, room - left)
-    words = f"its first {kept:,} of {len(cost.segments):,} segments, the last of them {part.segments[-1].origin.where}"
-    return Part(part, room - left, BEGINNING, words)
 
 
 # -- what is read of a corpus ------------------------------------------------------------------------------------------
@@ -316,36 +258,29 @@ class Budgeting:
             room: tokens.
             waiting: videos with which they share it.
         """
-        outlines = self.outlines(paths) if sum(map(self.still, paths)) > room or waiting else {}
+        tight = sum(map(self.still, paths)) > room or waiting
+        shorter = forms(map(self.sources.__getitem__, paths), self.costs, self.measure) if tight else {}
         parts: dict[str, Part] = {}
         ranked = sorted(paths, key=self.still)
         for number, path in enumerate(ranked):
-            parts[path] = self.part(path, room // (len(paths) - number + waiting), outlines.get(path))
+            parts[path] = self.part(path, room // (len(paths) - number + waiting), shorter.get(path))
             room -= parts[path].tokens
-        for path in () if waiting else ranked:  # signatures leave room; what is left in the end suffices for some of them whole
+        for path in () if waiting else ranked:  # what shorter forms leave suffices for some of them whole
             more = self.still(path) - parts[path].tokens
             if 0 < more <= room and parts[path].how != CHOSEN:
                 parts[path] = Part(self.sources[path], self.still(path))
                 room -= more
         return parts
 
-    def outlines(self, paths: Sequence[str]) -> Mapping[str, tuple[Source, Cost]]:
-        """Sources of code by their signatures, where that is less."""
-        found = [replace(self.sources[path], segments=shown) for path in paths if (shown := outline(self.sources[path]))]
-        costs = self.measure.costs(found)
-        return {s.path: (s, costs[s.path]) for s in found if costs[s.path].total < self.costs[s.path].total}
-
-    def part(self, path: str, room: int, outlined: tuple[Source, Cost] | None) -> Part:
-        """What is read of a source in a room: all of it, its signatures, its beginning, its name."""
+    def part(self, path: str, room: int, shorter: Form | None) -> Part:
+        """What is read of a source in a room: all of it, its shorter form, its beginning, its name."""
         if self.is_chosen(path):
             return Part(self.sources[path], min(room, self.still(path)), CHOSEN, CHOSEN)
         if self.still(path) <= room:
             return Part(self.sources[path], self.still(path))
         if path in self.base.estimated:
             return Part(self.sources[path], room, LATER, LATER)
-        if outlined is not None:
-            return beginning(*outlined, room, signatures=True)
-        return beginning(self.sources[path], self.costs[path], room)
+        return beginning(shorter or Form(self.sources[path], self.costs[path]), room)
 
     def filmed(self, rooms: Mapping[str, int]) -> Seen:
         """The corpus with its videos' frames chosen: within their budgets, the others in what is left."""
@@ -368,7 +303,7 @@ class Budgeting:
         costs = self.measure.costs(films)
         parts: dict[str, Part] = {}
         for number, film in enumerate(sorted(films, key=lambda film: costs[film.path].total)):
-            part = beginning(film, costs[film.path], room // (len(films) - number))
+            part = beginning(Form(film, costs[film.path]), room // (len(films) - number))
             room -= part.tokens
             fewer = not part.how and samplings[film.path].tokens < self.frames[film.path]
             parts[film.path] = replace(part, how=FEWER, words=FEWER) if fewer else part

@@ -82,8 +82,9 @@ def plan(
         picture_pixels: of each still picture at most; None takes about 2 million.
         budgets: how much of the room for sources each may take, by path, folder or pattern, as the corpus cites them: a number
             up to 1 is a share, a whole number above 1 tokens. Of a video fewer frames are seen, then smaller ones; code is read
-            by its signatures; of everything else the first segments are read. Where the rest is still too large, segments are
-            chosen for each question within the same budgets. The nearest name counts: a path, then its folder, then a pattern.
+            by its signatures, a document whose pages are pictures by their text; of everything else, and of what is still too
+            much, the first segments are read. Where the rest is still too large, segments are chosen for each question within
+            the same budgets. The nearest name counts: a path, then its folder, then a pattern.
         agree: asked before a model is downloaded that the user did not name; None never downloads one.
         job: is told of progress.
 

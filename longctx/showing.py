@@ -106,9 +106,8 @@ class JobLive:
         if not job.finished or not self._elapsed:
             self._elapsed = time.monotonic() - self._began
         memory: Memory = job.progress.figures.get("memory") or Memory()
-        planned = {
-            key: self._memory[key] for key in ("weights", "kv_cache", "state", "activations", "vision") if key in self._memory
-        }
+        shown = ("weights", "kv_cache", "state", "activations", "vision", "host")
+        planned = {key: self._memory[key] for key in shown if key in self._memory}
         return ProgressState(
             title=self.title,
             state=job.state,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pymupdf
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -171,6 +172,26 @@ def test_text_past_its_budget_is_read_from_its_beginning(corpus: lc.Corpus) -> N
     assert taken(plan, "notes.md") <= 1_000 < taken(lc.plan(corpus, **GIVEN), "notes.md")
     assert f"its first {len(read)} of {len(segments)} segments" in row(plan, "notes.md")["budget"]["read"]
     assert text_of(plan, "src/retry.py") == code("retry", 12)
+
+
+def test_pages_that_are_pictures_too_are_read_by_their_text_past_their_budget(tmp_path: Path) -> None:
+    with pymupdf.open() as document:
+        for number in range(6):
+            page = document.new_page(width=300, height=400)
+            for line in range(20 if number < 5 else 0):
+                page.insert_text((30, 40 + 15 * line), f"Minutes {number}, line {line}: the dam was checked.")
+        document[5].draw_rect((50, 50, 250, 200), color=(1, 0, 0), fill=(0, 0, 1))  # no text: a picture in any case
+        document.save(tmp_path / "minutes.pdf")
+    corpus = lc.read(tmp_path, pages_as_pictures=True)
+    whole = lc.plan(corpus, **GIVEN)
+    plan = lc.plan(corpus, **GIVEN, budgets={"minutes.pdf": taken(whole, "minutes.pdf") - 1})
+    assert text_of(plan, "minutes.pdf") == text_of(whole, "minutes.pdf")
+    shown = [segment.origin.number for segment in plan.corpus.segments.values() if segment.visuals]
+    assert shown == [6]
+    assert row(plan, "minutes.pdf")["budget"]["read"] == "the text of its pages"
+    cut = lc.plan(corpus, **GIVEN, budgets={"minutes.pdf": taken(plan, "minutes.pdf") // 2})
+    assert row(cut, "minutes.pdf")["budget"]["read"].startswith("the text of its pages, its first ")
+    assert 0 < taken(cut, "minutes.pdf") <= taken(plan, "minutes.pdf") // 2
 
 
 def test_a_budget_below_any_segment_leaves_the_name_and_one_below_the_name_nothing(corpus: lc.Corpus) -> None:

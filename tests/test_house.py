@@ -24,6 +24,7 @@ FLOORS = [
     ["summaries"],
     ["looking", "reading", "speech", "engines", "speeds"],
     ["choosing", "counting"],
+    ["portions"],
     ["budgeting"],
     ["plans"],
     ["planning"],

@@ -96,7 +96,10 @@ class Reuse:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes that the engine holds now, by component, and the peak since it began to load."""
+    """Bytes that the engine holds now, by component, and the peak since it began to load.
+
+    ``"host"`` is K/V in the CPU's memory beside a GPU, which is part of neither sum.
+    """
 
     components: Mapping[str, int] = field(default_factory=dict)
     now: int = 0

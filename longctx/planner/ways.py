@@ -84,7 +84,7 @@ def _ways(limits: Limits, corpus_tokens: int) -> Iterator[Way]:
     most = min(room, corpus_tokens)
     ways: tuple[tuple[Name, bool, int, int, str], ...] = (
         ("retrieval", False, 0, most, "what matches a question best, read anew for each"),
-        ("budgets", False, most, 0, "less of each source, read once: fewer frames, signatures of code, first segments"),
+        ("budgets", False, most, 0, "less of each source: fewer frames, signatures of code, text of pages, first segments"),
         (
             "map-reduce",
             True,

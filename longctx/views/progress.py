@@ -76,7 +76,7 @@ class ProgressState:
     @property
     def top(self) -> int:
         """The measured peak; 0 where it is below what is held now: mapped weights are held, but not measured."""
-        return self.peak if self.peak >= sum(self.measured.values()) else 0
+        return self.peak if self.peak >= sum(self.measured.values()) - self.measured.get("host", 0) else 0
 
 
 def component_name(name: str) -> str:
@@ -85,7 +85,7 @@ def component_name(name: str) -> str:
     >>> component_name("kv_cache")
     'KV cache'
     """
-    return oneline({"kv_cache": "KV cache"}.get(name, name.replace("_", " ")))
+    return oneline({"kv_cache": "KV cache", "host": "KV in CPU memory"}.get(name, name.replace("_", " ")))
 
 
 # -- text --------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,23 @@ def test_kv_in_the_memory_of_the_cpu_changes_no_logit(kind: str, tiny_models: Mo
         logits.append((made.logits, said))
     assert (logits[0][0] - logits[1][0]).abs().max() < 1e-5
     assert logits[0][1] == logits[1][1]
+
+
+def test_kv_in_the_memory_of_the_cpu_is_no_part_of_what_a_gpu_holds(
+    tiny_models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = backend(tiny_models(KINDS[0]), tmp_path, kv_host=True)
+    made.prefill(tokens(300), job())
+    here = made.memory().components
+    assert here["kv_cache"] > 0
+    assert "host" not in here
+    on_gpu = 5_000_000 + here["weights"] + here["state"]
+    made.spec = replace(made.spec, device="cuda")  # as its allocator would tell
+    monkeypatch.setattr(type(made.meter), "now", property(lambda meter: on_gpu))
+    beside = made.memory().components
+    assert beside["host"] == here["kv_cache"]
+    assert beside["other"] == 5_000_000
+    assert "kv_cache" not in beside
 
 
 class Rounded(GrowingLayer):

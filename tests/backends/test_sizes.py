@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
+from longctx.backends.transformers.cache import cache_argument
 from longctx.backends.transformers.sizes import measure
 from longctx.errors import ModelError
 from longctx.planner import Geometry, measured
@@ -92,7 +93,7 @@ def test_parameters_kv_and_state_are_those_that_the_model_really_has(name: str) 
     cache = DynamicCache(config=made)
     with torch.inference_mode():
         for part in torch.arange(3, 43).reshape(1, 40).split(20, dim=1):
-            model(input_ids=part, past_key_values=cache, use_cache=True)
+            model(input_ids=part, use_cache=True, **{cache_argument(model): cache})
     assert kv_cache(geometry, 40) + geometry.state_bytes() == held(cache)
 
 

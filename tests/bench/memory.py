@@ -1,7 +1,7 @@
 """Predicted memory against the anonymous peak that is measured, of loading and of prefill, over a grid on a CPU.
 
 Each point runs in a process of its own: plan, load, read so many tokens. The baseline is taken after the imports; weights that
-are mapped from their file are counted apart, by /proc/self/smaps, and added. A point holds within 10 % or 100 MB. Linux only.
+lie in their mapped file (/proc/self/maps) are counted apart, and added. A point holds within 10 % or 100 MB. Linux only.
 
 ``python -m tests.bench memory [SHARE]``: of the grid's points, the first so many.
 """
@@ -92,7 +92,7 @@ def main(folder: str, name: str, bits: str, dtype: str, tokens: str, chunk: str,
     job = Job(lambda job: None, title="bench")
     engine = TransformersBackend(plan.spec(plan.files))
     engine.load(job)
-    mapped, load_peak = _mapped(), engine.memory().peak
+    mapped, load_peak = _mapped(engine._model), engine.memory().peak
     engine.prefill(ids, job)
     said = plan.figures.memory
     predicted = said.total - said.overhead
@@ -112,15 +112,15 @@ def main(folder: str, name: str, bits: str, dtype: str, tokens: str, chunk: str,
     print(json.dumps({**row, "off": round(max(offs), 3), "offs": [round(off, 3) for off in offs]}))
 
 
-def _mapped() -> int:
-    """Bytes of weights that are mapped from files and resident."""
-    total, inside = 0, False
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        if "-" in line.split()[0] and not line.split()[0].endswith(":"):
-            inside = line.endswith(".safetensors")
-        elif inside and line.startswith("Rss:"):
-            total += 1024 * int(line.split()[1])
-    return total
+def _mapped(model: Any) -> int:
+    """Bytes of weights that lie in their mapped file, whether their pages were touched yet or not: no anonymous memory."""
+    ranges = [
+        [int(end, 16) for end in line.split()[0].split("-")]
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if line.endswith(".safetensors")
+    ]
+    storages = {tensor.untyped_storage().data_ptr(): tensor.nbytes for tensor in (*model.parameters(), *model.buffers())}
+    return sum(size for place, size in storages.items() if any(first <= place < last for first, last in ranges))
 
 
 def _model(name: str, folder: Path) -> Path:

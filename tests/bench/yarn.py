@@ -95,6 +95,9 @@ def continued(engine: Any, ids: list[int]) -> Any:
     """The logits of tokens that follow what an engine has read, [tokens, vocabulary]."""
     import torch
 
+    from longctx.backends.transformers.cache import cache_argument
+
     state, start = engine._ready, engine._ready.length
     positions = torch.arange(start, start + len(ids))[None]
-    return engine._model(input_ids=torch.tensor([ids]), position_ids=positions, past_key_values=state.cache).logits[0].float()
+    cached = {cache_argument(engine._model): state.cache}
+    return engine._model(input_ids=torch.tensor([ids]), position_ids=positions, **cached).logits[0].float()

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, DynamicCache
 
+from longctx.backends.transformers.cache import cache_argument
 from longctx.errors import LongctxError, ModelError, PlanError
 from longctx.planner import Geometry, families, imagined, memory, plan, yarn
 from tests.tiny_configs import DELTA, QWEN_EYE, TINY, seeing, text
@@ -118,7 +119,7 @@ def test_bytes_of_cache_and_state_are_those_that_the_model_really_holds(name):
     cache = DynamicCache(config=made)
     with torch.inference_mode():
         for part in torch.arange(3, 3 + 40).reshape(1, 40).split(20, dim=1):
-            model(input_ids=part, past_key_values=cache, use_cache=True)
+            model(input_ids=part, use_cache=True, **{cache_argument(model): cache})
     tensors = [value for layer in cache.layers for value in vars(layer).values()]
     tensors += [
         t

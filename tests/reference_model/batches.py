@@ -48,6 +48,7 @@ class Stage:
         far: share of the batches that are four times as long, read with YaRN's factor 4, as its authors tune a model to it.
         citing: weight of the segments that layers are asked for; where it is not 0 the last layer learns.
         unknown: weight of the token after "not stated", where no segment is to be named even if other things are said there.
+        changing: share of prose facts whose subject has several of them, which are told apart by their order.
     """
 
     steps: int
@@ -65,6 +66,7 @@ class Stage:
     far: float = 0.0
     citing: float = 0.0
     unknown: float = 1.0
+    changing: float = 0.3
 
     def at(self, seed: int, step: int) -> tuple[int, float]:
         """The tokens of the longest conversation of a batch, and YaRN's factor."""
@@ -119,8 +121,9 @@ def _sample(words: Vocabulary, stage: Stage, form: Format) -> Sample:
     thinking = not listing and words.rng.random() < THINKING
     skills = {"all": 1.0} if listing else stage.skills
     while True:
-        asked = {"skills": skills, "turns": turns, "repeats": stage.repeats, "echo": stage.echo}
-        sample = samples.make_sample(words, form, length, **asked, task=stage.task, thinking=thinking)
+        asked = {"skills": skills, "turns": turns, "repeats": stage.repeats}
+        made = {"echo": stage.echo, "changing": stage.changing}
+        sample = samples.make_sample(words, form, length, **asked, **made, task=stage.task, thinking=thinking)
         if len(sample.ids) <= stage.length:
             return sample
         turns = max(1, turns - 1)

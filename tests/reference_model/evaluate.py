@@ -13,11 +13,15 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import torch
 
 import longctx as lc
 from longctx import prompts
@@ -35,6 +39,7 @@ MOST_TOKENS = 30
 #: Questions of one context. A longer one states more.
 PER_CONTEXT = {WINDOW: 5, 4 * WINDOW: 10}
 SEED = 4
+PROCESSES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +227,16 @@ def unscaled(model: Path, target: Path) -> Path:
     return copy
 
 
+def side_by_side(settings: Sequence[tuple[Path, int, Mapping[str, int]]]) -> list[tuple[list[Mark], float]]:
+    """Several examinations, two at a time: so small a model gains nothing from a second thread.
+
+    Args:
+        settings: the arguments of :func:`examine`.
+    """
+    with ProcessPoolExecutor(PROCESSES, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        return list(pool.map(examine, *zip(*settings, strict=True)))
+
+
 def table(model: Path, count: int) -> list[Row]:
     """Every skill, with its threshold.
 
@@ -230,10 +245,11 @@ def table(model: Path, count: int) -> list[Row]:
         count: questions of each.
     """
     far = 4 * WINDOW
-    near, one = examine(model, WINDOW, {"recall": count, "order": count, "absent": count})
-    scaled, factor = examine(model, far, {"recall": count, "order": count})
+    few, more = {"recall": count, "order": count}, {"recall": count, "order": count, "absent": count}
     with tempfile.TemporaryDirectory() as place:
-        plain, _ = examine(unscaled(model, Path(place, "plain")), far, {"recall": count, "order": count})
+        plainly = unscaled(model, Path(place, "plain"))
+        settings = ((model, WINDOW, more), (model, far, few), (plainly, far, few))
+        (near, one), (scaled, factor), (plain, _) = side_by_side(settings)
     stated = [mark for mark in near if mark.skill != "absent"]
     gain = Gain(tuple(a.right - b.right for a, b in zip(scaled, plain, strict=True) if a.skill == "order"))
     return [

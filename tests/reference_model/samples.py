@@ -171,7 +171,7 @@ def make_sample(
     repeats: float,
     task: str,
     thinking: bool,
-    echo: float = 0.0,
+    **made: float,
 ) -> Sample:
     """A conversation over made-up files.
 
@@ -184,13 +184,13 @@ def make_sample(
         repeats: share of the questions that were asked before.
         task: the system text.
         thinking: whether the last answer is thought about.
-        echo: share of the files that say everything twice.
+        made: how files are made; see ``make_files``.
     """
     frame = FRAME + len(form.tokenizer.encode_data(task))
     if "all" in skills:  # for short files, and for an answer that cites each
         context = make_context(words, form, round(SHORT_FILES * tokens), single=True, changing=0.0)
     else:
-        context = make_context(words, form, max(48, tokens - frame - TURN * turns), echo=echo)
+        context = make_context(words, form, max(48, tokens - frame - TURN * turns), **made)
     asked: list[Question] = []
     for skill in words.rng.choices(list(skills), list(skills.values()), k=TRIES * turns):
         question = ask(words, context.facts, skill)

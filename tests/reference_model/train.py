@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,11 @@ LOG_EVERY = 20
 
 MIXED = {"recall": 0.35, "order": 0.3, "absent": 0.35}
 HARD = {"recall": 0.15, "order": 0.45, "absent": 0.4}
+ORDER = {"recall": 0.25, "order": 0.5, "absent": 0.25}
 SHORT = {"recall": 0.6, "order": 0.1, "absent": 0.3}
+FINE = Stage(
+    1_000, WINDOW, 4_096, rate=0.4, final=0.01, skills=HARD, task=SYSTEM, echo=0.1, far=0.25, citing=0.2, unknown=5.0
+)  # fmt: skip
 STAGES = (
     Stage(500, 128, 2_048, skills=SHORT, repeats=0.2, syllables=8),
     Stage(1_500, 256, 3_072, turns=2, echo=0.5, syllables=8),
@@ -40,7 +44,8 @@ STAGES = (
     Stage(1_000, 256, 3_072, turns=2, echo=0.5, listing=0.5, citing=0.7),
     Stage(600, 256, 3_072, repeats=0.1, echo=0.3, listing=0.3, citing=0.3),
     Stage(4_000, WINDOW, 4_096, final=0.02, skills=MIXED, task=SYSTEM, echo=0.2, listing=0.1, far=0.25, citing=0.2),
-    Stage(1_000, WINDOW, 4_096, rate=0.4, final=0.01, skills=HARD, task=SYSTEM, echo=0.1, far=0.25, citing=0.2, unknown=5.0),
+    FINE,
+    replace(FINE, steps=2_000, final=0.005, skills=ORDER, far=0.35, changing=0.6),
 )
 SMOKE = (Stage(60, 128, 2_048),)
 

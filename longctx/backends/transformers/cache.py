@@ -7,6 +7,7 @@ so a snapshot needs its length alone.
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -206,6 +207,16 @@ class State:
         kv = sum(layer.held.nbytes for layer in self.growing.values())
         others = [self.cache.layers[i] for i in self.fresh] + [x for s in self.snapshots for x in s.layers.values()]
         return {"kv_cache": kv, "state": sum(_layer_bytes(layer) for layer in others)}
+
+
+def cache_argument(model: Any) -> str:
+    """What a model's forward and its output call the cache: until transformers 5.23 mostly ``past_key_values``.
+
+    Args:
+        model: any model of transformers.
+    """
+    names = inspect.signature(model.forward).parameters
+    return next((name for name in ("cache", "past_key_values", "cache_params") if name in names), "past_key_values")
 
 
 def _grows(layer: Any) -> bool:

@@ -11,7 +11,7 @@ import torch
 
 from longctx.backends.base import LoadSpec, Memory, Reuse, Sampling, Visuals
 from longctx.backends.transformers import chunks, weights
-from longctx.backends.transformers.cache import State
+from longctx.backends.transformers.cache import State, cache_argument
 from longctx.backends.transformers.chunks import Reading, Step
 from longctx.backends.transformers.measure import PeakMeter
 from longctx.backends.transformers.packed import layer_maker
@@ -91,8 +91,9 @@ class TransformersBackend:
     def memory(self) -> Memory:
         """What is held now: weights, K/V and state exactly, the rest of the process as it was measured."""
         parts = {"weights": self._weight_bytes, **(self._state.bytes() if self._state is not None else {})}
+        away = {"host": parts.pop("kv_cache", 0)} if self.spec.kv_host and self.spec.device != "cpu" else {}
         now = self.meter.now
-        return Memory({**parts, "other": max(0, now - sum(parts.values()))}, now, self.meter.peak)
+        return Memory({**parts, "other": max(0, now - sum(parts.values())), **away}, now, self.meter.peak)
 
     def close(self) -> None:
         """Give the memory back. Safe to call twice."""
@@ -160,9 +161,9 @@ class TransformersBackend:
                 input_ids=tokens,
                 # one axis: [batch, tokens]; three axes (time, height, width): [axes, batch, tokens]
                 position_ids=positions if len(positions) == 1 else positions.unsqueeze(1),
-                past_key_values=state.cache,
                 use_cache=True,
                 logits_to_keep=1,
+                **{cache_argument(model): state.cache},
                 **inputs,
             )
         except torch.OutOfMemoryError as error:

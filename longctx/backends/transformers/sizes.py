@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from longctx.backends.transformers.cache import cache_argument
 from longctx.backends.transformers.weights import quiet
 from longctx.errors import ModelError
 from longctx.planner import NO_CACHE, Linear, Parameters, Sizes
@@ -169,7 +170,7 @@ class _Built:
                 left = self.decoder(input_ids=tokens, use_cache=True)
         except Exception:  # data decides what happens, or an operation that the meta device lacks
             return DynamicCache(config=self.text)
-        cache = left.get("past_key_values") or left.get("cache_params")
+        cache = left.get(cache_argument(self.decoder))
         whole = hasattr(cache, "is_dummy") and len(cache.layers) == self.text.num_hidden_layers
         return cache if whole else DynamicCache(config=self.text)
 
