@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -68,3 +69,23 @@ def test_a_prefix_name_depends_on_precision_and_rope(tiny_models: Callable[[str]
     names |= {weights.fingerprint(scaled, torch.float32), weights.fingerprint(replace(made, bits=8), torch.float32)}
     names.add(weights.fingerprint(replace(made, prompt_version="other"), torch.float32))
     assert len(names) == 5
+
+
+def test_no_advice_for_gpus_stands_in_the_middle_of_an_answer_on_a_cpu(
+    tiny_models: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    said: list[str] = []
+    caplog.set_level(logging.WARNING, logger=weights.KERNELS.name)
+    watch = logging.Handler()
+    monkeypatch.setattr(watch, "emit", lambda record: said.append(record.getMessage()))
+    weights.KERNELS.addHandler(watch)
+    try:
+        for filtered in (True, False):
+            logging.Logger.warning_once.cache_clear()  # type: ignore[attr-defined]
+            model = load(spec(tiny_models("qwen3_5"), tmp_path)).model
+            if not filtered:
+                weights.KERNELS.removeFilter(weights._no_advice)
+            logits(model)
+            assert bool(said) is not filtered
+    finally:
+        weights.KERNELS.removeHandler(watch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,8 @@ from longctx.planner.yarn import inverse_frequencies
 OUT_STEP, IN_STEP = 32, 64
 #: What vision towers are called in the models of transformers; they stay in 16 bits.
 VISION = frozenset({"visual", "vision_tower", "vision_model", "vision_encoder"})
+#: Where transformers tells once, in the middle of an answer, that a kernel for GPUs is not installed.
+KERNELS = logging.getLogger("transformers.integrations.hub_kernels")
 #: Bytes read at evenly spread places of each weight file to tell one model from another.
 SAMPLES, SAMPLE_BYTES = 16, 1 << 16
 
@@ -56,11 +59,18 @@ def load(spec: LoadSpec, job: Job[Any]) -> Loaded:
     with _translated(spec), quiet():
         model = _quantized(spec, config, dtype, job) if spec.bits < 16 else _from_folder(spec, spec.folder, config, dtype)
     model.eval().requires_grad_(False)
+    if spec.device != "cuda":
+        KERNELS.addFilter(_no_advice)  # the same one again is not added
     attention.use(model, packed=bool(spec.kv_dtype) or spec.kv_host)
     if spec.rope_parameters:
         verify_rope(model, spec.rope_parameters, spec.name)
     job.check()
     return Loaded(model, dtype, fingerprint(spec, dtype))
+
+
+def _no_advice(record: logging.LogRecord) -> bool:
+    """Whether a record is anything but the advice to install what this device cannot run."""
+    return "reference PyTorch implementation" not in record.getMessage()
 
 
 def choose_dtype(spec: LoadSpec) -> torch.dtype:
