@@ -34,8 +34,13 @@ KV_DTYPES = ("int8", "int4")
 KV_BLOCK, KV_GROUP = 4_096, 32
 #: Learned positions from which that of one patch is mixed.
 TAPS = 4
-#: Freed blocks of less than 32 MiB stay with glibc, in holes too small for the next: of a vision tower 35 to 90 MB were
-#: measured in bf16, 65 to 170 in float32. This is for each byte of a number.
+#: Freed blocks of less than 32 MiB stay with glibc, in holes too small for the next. What a prefill on a CPU holds for each
+#: byte of temporaries that live at once: 1.5 to 2.3 were measured (``python -m tests.bench memory``).
+HELD_BY_MALLOC = 1.8
+#: More by LLM.int8 (bitsandbytes 0.50), whose products keep something small above what they free: a part for each layer, 0.6
+#: to 1.0 on models of up to 0.4B parameters.
+HELD_BY_INT8 = 0.7
+#: The same of a vision tower: 35 to 90 MB were measured in bf16, 65 to 170 in float32. This is for each byte of a number.
 KEPT_BY_MALLOC = 24 * 2**20
 
 
@@ -227,7 +232,7 @@ def activations(geometry: Geometry, precision: Precision, kind: str, *, tokens: 
     """Peak bytes of temporaries in one prefill step of ``chunk`` tokens that ends at ``tokens``.
 
     The residual stream, the mask where there is one (one byte per query and key, made once), and the most hungry of attention,
-    MLP, linear attention, one dequantised matrix and the logits of the last token.
+    MLP, linear attention, one dequantised matrix and the logits of the last token; on a CPU with what malloc keeps of them.
     """
     chunk, element = min(chunk, max(1, tokens)), precision.element
     residual = chunk * geometry.hidden * (3 * element + 8)  # stream, normed, branch; the norm works on two float32 copies
@@ -240,7 +245,18 @@ def activations(geometry: Geometry, precision: Precision, kind: str, *, tokens: 
         _linear_attention(geometry.recurrence, element, chunk) if geometry.recurrence else 0,
         geometry.vocabulary * (element + 4),
     )
-    return residual + mask + max(temporaries)
+    if kind != "cpu":
+        return residual + mask + max(temporaries)
+    return int(HELD_BY_MALLOC * (residual + mask + max(temporaries))) + _held_by_int8(geometry, precision, chunk)
+
+
+def _held_by_int8(geometry: Geometry, precision: Precision, chunk: int) -> int:
+    """What LLM.int8 leaves with malloc on a CPU: of each layer a part of what its largest product works on, in float32."""
+    if precision.bits != 8 or not geometry.quantized:
+        return 0
+    largest = max(geometry.quantized, key=lambda linear: linear.inputs * linear.outputs)
+    product = 4 * (chunk * (largest.inputs + 2 * largest.outputs) + largest.inputs * largest.outputs)
+    return int(HELD_BY_INT8 * len(geometry.layers) * product)
 
 
 def _attention(geometry: Geometry, element: int, kind: str, tokens: int, chunk: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import logging
 import shutil
@@ -17,6 +16,7 @@ import torch
 
 from longctx.backends.base import LoadSpec
 from longctx.backends.transformers import attention
+from longctx.backends.transformers.measure import given_back
 from longctx.errors import DoesNotFitError, ModelDamagedError, ModelError
 from longctx.jobs import Job
 from longctx.planner.yarn import inverse_frequencies
@@ -25,8 +25,10 @@ from longctx.planner.yarn import inverse_frequencies
 OUT_STEP, IN_STEP = 32, 64
 #: What vision towers are called in the models of transformers; they stay in 16 bits.
 VISION = frozenset({"visual", "vision_tower", "vision_model", "vision_encoder"})
-#: Where transformers tells once, in the middle of an answer, that a kernel for GPUs is not installed.
+#: Where kernels are said to be missing that no CPU has, once or for every matrix, in the middle of an answer.
 KERNELS = logging.getLogger("transformers.integrations.hub_kernels")
+ADVISERS = (KERNELS, *map(logging.getLogger, ("bitsandbytes.autograd._functions", "bitsandbytes.backends.cpu.ops")))
+ADVICE = ("reference PyTorch implementation", "to float16 during quantization", "from kernels-community")
 #: Bytes read at evenly spread places of each weight file to tell one model from another.
 SAMPLES, SAMPLE_BYTES = 16, 1 << 16
 
@@ -60,7 +62,8 @@ def load(spec: LoadSpec, job: Job[Any]) -> Loaded:
         model = _quantized(spec, config, dtype, job) if spec.bits < 16 else _from_folder(spec, spec.folder, config, dtype)
     model.eval().requires_grad_(False)
     if spec.device != "cuda":
-        KERNELS.addFilter(_no_advice)  # the same one again is not added
+        for adviser in ADVISERS:
+            adviser.addFilter(_no_advice)  # the same one again is not added
     attention.use(model, packed=bool(spec.kv_dtype) or spec.kv_host)
     if spec.rope_parameters:
         verify_rope(model, spec.rope_parameters, spec.name)
@@ -69,8 +72,8 @@ def load(spec: LoadSpec, job: Job[Any]) -> Loaded:
 
 
 def _no_advice(record: logging.LogRecord) -> bool:
-    """Whether a record is anything but the advice to install what this device cannot run."""
-    return "reference PyTorch implementation" not in record.getMessage()
+    """Whether a record is anything but advice that is of no use on this device."""
+    return not any(words in record.getMessage() for words in ADVICE)
 
 
 def choose_dtype(spec: LoadSpec) -> torch.dtype:
@@ -154,10 +157,10 @@ def _quantized(spec: LoadSpec, config: Any, dtype: torch.dtype, job: Job[Any]) -
     kept = spec.cache_folder / "quantized" / f"{_weights_name(spec)}-{spec.bits}bit-{str(dtype).removeprefix('torch.')}"
     if not kept.is_dir():
         job.report("quantize (once)", 0, 0, "weights")
-        model = _from_folder(spec, spec.folder, config, dtype, _quantization(spec.bits, config, dtype))
-        _keep(model, kept)  # before any forward: afterwards a CPU's packed weights could not be saved
-        del model
-        gc.collect()
+        with given_back():
+            model = _from_folder(spec, spec.folder, config, dtype, _quantization(spec.bits, config, dtype))
+            _keep(model, kept)  # before any forward: afterwards a CPU's packed weights could not be saved
+            del model
         job.check()
     stored = AutoConfig.from_pretrained(kept, local_files_only=True)
     if spec.rope_parameters:
