@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FORMAT = "longctx-prefix-2"
+FORMAT = "longctx-prefix-3"
 SUFFIX = ".safetensors"
 #: Names of dtypes in the safetensors layout, by ours.
 DTYPES = {
@@ -115,6 +115,11 @@ def names(tokens: NDArray[np.int64], boundaries: Sequence[int], fingerprint: str
     for start, stop in zip([0, *boundaries], boundaries, strict=False):
         chain.append(block_name(chain[-1] if chain else "", tokens[start:stop], fingerprint))
     return chain
+
+
+def beside(name: str) -> str:
+    """The name of what stands beside a block: a snapshot of what the model holds at its end and cannot cut."""
+    return hashlib.sha256(f"beside {name}".encode()).hexdigest()
 
 
 class PrefixStore:

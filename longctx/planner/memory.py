@@ -26,6 +26,8 @@ CUDA_CONTEXT = 600_000_000
 CUDA_HEADROOM, CUDA_SHARE = 1_000_000_000, 0.10
 #: Copies of the recurrent state that are kept beside the live one: after the corpus and after the question before.
 SNAPSHOTS = 2
+#: Of the bytes of K/V on disk: what snapshots of the state on the way may take.
+SNAPSHOT_SHARE = 0.15
 #: Gated DeltaNet's reference code works on blocks of this many tokens.
 DELTA_BLOCK = 64
 #: How K/V may be held besides as the rest: a byte a number, or half a byte. Where it is packed, or kept in the CPU's memory, so
@@ -217,8 +219,9 @@ def kv_packable(geometry: Geometry, tokens: int, precision: Precision) -> int:
 
 
 def prefix(geometry: Geometry, tokens: int, precision: Precision = BF16) -> int:
-    """Bytes on disk of a prefix: its K/V and one snapshot of the state."""
-    return kv_cache(geometry, tokens, precision) + geometry.state_bytes(precision.element)
+    """Bytes on disk of a prefix: its K/V, and snapshots of the state on the way and at its end."""
+    kv, state = kv_cache(geometry, tokens, precision), geometry.state_bytes(precision.element)
+    return kv + (state * (1 + int(SNAPSHOT_SHARE * kv / state)) if state else 0)
 
 
 def overhead(kind: str, parts: int) -> int:

@@ -190,6 +190,12 @@ class State:
         self._crop(length)
         return length
 
+    def begin(self, length: int) -> None:
+        """Empty everything but the K/V of the first tokens, for a restore to go on from."""
+        self._crop(length)
+        for i, layer in self.fresh.items():
+            self.cache.layers[i] = copy.deepcopy(layer)
+
     def _restore(self, snapshot: Snapshot) -> None:
         self._crop(snapshot.length)
         for i, layer in snapshot.layers.items():

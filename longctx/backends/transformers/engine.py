@@ -31,7 +31,7 @@ class TransformersBackend:
     def __init__(self, spec: LoadSpec) -> None:
         self.spec = spec
         self.meter = PeakMeter(spec.device)
-        self.stored = StoredPrefix(spec.prefix_folder)
+        self.stored = StoredPrefix(spec.prefix_folder, spec.name)
         self._loaded: weights.Loaded | None = None
         self._state: State | None = None
         self._logits: torch.Tensor | None = None
@@ -58,14 +58,14 @@ class TransformersBackend:
         head = min(marks, default=0)
         head_ends = chunks.upto(reading.ends, head)
         with self.meter, torch.inference_mode(), reading, self.stored.holding(reading.keys, head_ends):
-            reuse = self._reuse(state, reading.keys, head_ends)
+            reuse = self._reuse(state, reading.keys, head, job)
             for stop in reading.stops(state.length, marks):
                 job.check()
                 self._forward(reading.step(state.length, stop, job.check), reading.keys[state.length : stop])
                 if stop in marks:
                     state.keep(self._logits)
                 if stop <= head:
-                    self.stored.write(state, head_ends)
+                    self.stored.write(state, self._logits)
                 job.report("prefill", stop, len(ids), reused=reuse.tokens, memory=self.memory())
         self._next = reading.next
         return reuse
@@ -131,14 +131,18 @@ class TransformersBackend:
     def _forget(self) -> None:
         self._state = self._logits = None
 
-    def _reuse(self, state: State, ids: list[int], head_ends: list[int]) -> Reuse:
+    def _reuse(self, state: State, ids: list[int], head: int, job: Job[Any]) -> Reuse:
         """Keep what memory or disk has of these ids, all of them only where the logits of the last one were kept too."""
-        head = head_ends[-1]
+
+        def tell(length: int) -> None:
+            job.check()
+            job.report("restore", length, len(ids), memory=self.memory())
+
         common = _common(state.ids, ids)
         reason = _miss(state, common, len(ids))
         reached = self._rewind(state, ids, common)
         source = "memory" if reached else "none"
-        if reached < min(head, len(ids) - 1) and (length := self.stored.read(state, ids[:head], head_ends)) > reached:
+        if reached < min(head, len(ids) - 1) and (length := self.stored.read(state, tell)) > reached:
             reached, source = self._rewind(state, ids, length), "disk"
         if reached < head and self.stored.miss_reason and source != "memory":
             reason = self.stored.miss_reason

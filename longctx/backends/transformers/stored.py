@@ -1,14 +1,18 @@
 """Between the state of a model and the prefix store: tensors of finished chunks out and in, bit for bit.
 
-A chain of blocks, one a chunk, holds the K/V. The state of recurrent layers and of sliding windows cannot be cut, so each block
-that ends at the head of the corpus carries it, and a model with such layers can go on from those only.
+A chain of blocks, one a chunk, holds the K/V. The state of recurrent layers and of sliding windows cannot be cut, so a model
+with such layers goes on from snapshots only. They stand beside the chain: at the end of the head, now and then on the way so
+that they stay small against the K/V, and one that rolls along with the last finished chunk.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +20,39 @@ import numpy as np
 import torch
 
 from longctx.backends.transformers.cache import State
-from longctx.backends.transformers.chunks import upto
-from longctx.prefixes import Block, PrefixStore, RawTensor, names
+from longctx.planner.memory import SNAPSHOT_SHARE
+from longctx.prefixes import Block, PrefixStore, RawTensor, beside, names
+
+#: What the meta of a snapshot calls the length of the last one before it that stays, where it does not stay itself.
+ROLLING = "rolling_after"
+
+
+@dataclass(frozen=True)
+class Head:
+    """The beginning of a prompt that is kept.
+
+    Args:
+        ids: its tokens; for what is looked at, what is seen.
+        ends: of its chunks, ascending, the last one its length.
+        names: of its blocks in the store.
+    """
+
+    ids: list[int]
+    ends: Sequence[int]
+    names: Sequence[str]
+
+    @cached_property
+    def numbers(self) -> dict[int, int]:
+        """Which block ends at a length."""
+        return {end: number for number, end in enumerate(self.ends)}
+
+    def start(self, number: int) -> int:
+        """Where a block begins."""
+        return self.ends[number - 1] if number else 0
+
+    def parent(self, number: int) -> str:
+        """Name of the block before another; empty for the first."""
+        return self.names[number - 1] if number else ""
 
 
 class StoredPrefix:
@@ -25,12 +60,17 @@ class StoredPrefix:
 
     Args:
         folder: of the store; None keeps nothing.
+        model: its name, for listings.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, model: str = "") -> None:
         self.store = PrefixStore(folder) if folder is not None else None
+        self.model = model
         self.fingerprint = ""
         self.miss_reason = ""
+        self._head: Head | None = None
+        self._rolling = ""  # the snapshot that the next one takes the place of
+        self._kept = 0  # where the last snapshot is that stays
 
     def take_notes(self) -> list[str]:
         """What went wrong with the store since the last call, for the user."""
@@ -42,85 +82,149 @@ class StoredPrefix:
 
     @contextmanager
     def holding(self, ids: list[int], ends: Sequence[int]) -> Iterator[None]:
-        """Keep the blocks of a head from being pruned while they are read and written.
+        """Take up a head, and keep its blocks from being pruned while they are read and written.
 
         Args:
             ids: of the prompt that it begins; for what is looked at, what is seen.
             ends: of the head's chunks, the last one its length.
         """
+        self.miss_reason, self._head = "", None
         if self.store is None or not ends[-1]:
             yield
             return
-        with self.store.using(self._chain(ids[: ends[-1]], ends)):
+        kept = ids[: ends[-1]]
+        chain = names(np.asarray(kept, dtype=np.int64), ends, self.fingerprint)
+        self._head, snapshots = Head(kept, ends, chain), [beside(name) for name in chain]
+        if self._rolling not in snapshots:  # of another head, which may be taken up again
+            self._rolling = ""
+        with self.store.using([*chain, *snapshots]):
             yield
 
-    def _chain(self, ids: list[int], ends: Sequence[int]) -> list[str]:
-        return names(np.asarray(ids, dtype=np.int64), ends, self.fingerprint)
-
-    def write(self, state: State, ends: Sequence[int]) -> None:
+    # -- out ---------------------------------------------------------------------------------------------------------
+    def write(self, state: State, logits: torch.Tensor | None) -> None:
         """Write the block that ends where the state stands, if it ends a chunk of the head. Never raises for a bad disk.
 
         Args:
             state: what was read.
-            ends: of the head's chunks, the last one its length.
+            logits: of the last token.
         """
-        if self.store is None or not state.storable or state.length not in ends:
+        head = self._head
+        if self.store is None or head is None or not state.storable or state.length not in head.numbers:
             return
-        head = ends[-1]
-        bounds = upto(ends, state.length)
-        chain = self._chain(state.ids, bounds)
-        completes = state.length == head and not state.croppable  # a longer head may have left this block without its state
-        if self.store.has(chain[-1]) and not completes:
-            return
-        parent, start = (chain[-2], bounds[-2]) if len(chain) > 1 else ("", 0)
+        number = head.numbers[state.length]
+        name, start = head.names[number], head.start(number)
         tensors = _kv(state, start, state.length)
-        if state.length == head:
-            tensors |= _recurrent(state) | _windows(state)
-            if (logits := state.logits.get(head)) is not None:
-                tensors["logits"] = _raw(logits)
-        self.store.put(chain[-1], parent=parent, length=state.length, tensors=tensors, meta={"fingerprint": self.fingerprint})
+        if not self.store.has(name):
+            self._put(name, head.parent(number), state.length, tensors)
+        said = {} if logits is None else {"logits": _raw(logits)}
+        last = number + 1 == len(head.names)
+        if not state.croppable:
+            per_token = sum(len(tensor.view) for tensor in tensors.values()) / (state.length - start)
+            self._snapshot(state, name, said, last=last, start=start, per_token=per_token)
+        elif last and said and not self.store.has(beside(name)):
+            self._put(beside(name), name, state.length, said)
 
-    def read(self, state: State, head: list[int], ends: Sequence[int]) -> int:
-        """Fill an emptied state with what the store has of a head; returns the tokens read.
+    def _snapshot(
+        self, state: State, name: str, said: dict[str, RawTensor], *, last: bool, start: int, per_token: float
+    ) -> None:
+        """Keep what cannot be cut, for good or until the next chunk is finished."""
+        assert self.store is not None
+        self._kept = min(self._kept, start)
+        tensors = {**_recurrent(state), **_windows(state), **said}
+        size = sum(len(tensor.view) for tensor in tensors.values())
+        stays = last or size <= SNAPSHOT_SHARE * per_token * (state.length - self._kept)
+        new = beside(name)
+        if not self.store.has(new):
+            self._put(new, name, state.length, tensors, {} if stays else {ROLLING: str(self._kept)})
+        if self._rolling not in ("", new):
+            self.store.remove(self._rolling)
+        self._rolling = "" if stays else new
+        self._kept = state.length if stays else self._kept
 
-        The state is only touched where the store has more of the head than the state.
+    def _put(
+        self, name: str, parent: str, length: int, tensors: Mapping[str, RawTensor], more: Mapping[str, str] | None = None
+    ) -> None:
+        assert self.store is not None
+        meta = {"fingerprint": self.fingerprint, "model": self.model, **(more or {})}
+        self.store.put(name, parent=parent, length=length, tensors=tensors, meta=meta)
+
+    # -- in ----------------------------------------------------------------------------------------------------------
+    def read(self, state: State, tell: Callable[[int], None]) -> int:
+        """Bring a state as far along the head as the store can; returns the tokens that it has read then.
+
+        The state is only touched where the store has more of the head. Whatever is raised meanwhile leaves it empty.
 
         Args:
-            state: to fill.
-            head: its ids; for what is looked at, what is seen.
-            ends: of its chunks, the last one its length.
+            state: it has read a beginning of the head, or nothing.
+            tell: is called with the tokens that are there so far; may raise.
         """
-        self.miss_reason = ""
-        if self.store is None or not state.storable:
+        head = self._head
+        if self.store is None or head is None or not state.storable:
             return state.length
-        blocks = self._blocks(self._chain(head, ends), ends, state)
-        if not blocks or ends[len(blocks) - 1] <= state.length:
-            return state.length
-        length = ends[len(blocks) - 1]
-        _fill(state, head[:length], blocks)
-        return length
+        there = self.store.longest(head.names)
+        self._miss(there)
+        number = there if state.croppable else self._last_snapshot(there)
+        if number and head.ends[number - 1] > state.length:
+            try:
+                self._fill(state, head, number, tell)
+            except BaseException:
+                state.begin(0)
+                raise
+        return state.length
 
-    def _blocks(self, chain: list[str], bounds: Sequence[int], state: State) -> list[Block]:
-        """The longest readable beginning of a chain that the state can go on from."""
+    def _last_snapshot(self, number: int) -> int:
+        """How many of the first blocks end at a snapshot."""
         assert self.store is not None
-        found: list[Block] = []
-        for name, bound in zip(chain, bounds, strict=True):
-            block = self.store.get(name)
-            if block is None:
-                self.miss_reason = self._reason(bool(found), bound)
-                break
-            found.append(block)
-        if not state.croppable:
-            while found and not any(key.startswith(("recurrent.", "window.")) for key in found[-1].tensors):
-                found.pop()
-        return found
+        assert self._head is not None
+        while number and not self.store.has(beside(self._head.names[number - 1])):
+            number -= 1
+        return number
 
-    def _reason(self, some: bool, bound: int) -> str:
+    def _fill(self, state: State, head: Head, number: int, tell: Callable[[int], None]) -> None:
+        """K/V block by block, as far as they are sound; then what stands beside the last of them."""
+        start = bisect_right(head.ends, state.length)
+        state.begin(head.start(start))
+        while start < number and (block := self._get(head.names[start], start)) is not None:
+            _restore_kv(state, block)
+            start += 1
+            tell(head.ends[start - 1])
+        if state.croppable:
+            whole = start == len(head.names)
+            found = self._get(beside(head.names[-1]), start) if whole else None
+        else:
+            start, found = self._snapshot_before(start)
+            state.begin(head.start(start))
+            if found is not None:
+                _restore_state(state, found)
+                self._rolling = found.name if ROLLING in found.meta else ""
+                self._kept = int(found.meta.get(ROLLING, found.length))
+        state.ids[:] = head.ids[: head.start(start)]
+        if state.length:
+            state.keep(_logits(found))
+
+    def _snapshot_before(self, number: int) -> tuple[int, Block | None]:
+        """The last sound snapshot among the first blocks, and how many of them end there."""
+        assert self._head is not None
+        while number := self._last_snapshot(number):
+            found = self._get(beside(self._head.names[number - 1]), number)
+            if found is not None:
+                return number, found
+        return 0, None
+
+    def _get(self, name: str, number: int) -> Block | None:
+        """A block, which is removed where it is damaged; then the reason is kept."""
         assert self.store is not None
-        why = self.store.last_miss
-        if why not in ("", "absent"):
-            return f"a stored block is {why}"
-        return f"the store has other text before token {bound:,}" if some else "not in the prefix store yet"
+        block = self.store.get(name)
+        if block is None and self.store.last_miss != "absent":
+            self.miss_reason = f"a stored block is {self.store.last_miss}"
+        return block
+
+    def _miss(self, there: int) -> None:
+        """Why not all of the head is in the store."""
+        assert self._head is not None
+        if there < len(self._head.names):
+            bound = self._head.ends[there]
+            self.miss_reason = f"the store has other text before token {bound:,}" if there else "not in the prefix store yet"
 
 
 def _kv(state: State, start: int, stop: int) -> dict[str, RawTensor]:
@@ -148,26 +252,29 @@ def _entries(states: Any) -> list[tuple[int, torch.Tensor]]:
     return [(j, tensor) for j, tensor in pairs if tensor is not None]
 
 
-def _fill(state: State, ids: list[int], blocks: list[Block]) -> None:
-    state.rewind(0)
-    state.reserve(len(ids))
-    device = state.device
-    for block in blocks:
-        tensors = {key: _tensor(raw).to(device) for key, raw in block.tensors.items()}
-        for i, layer in state.growing.items():
-            layer.restore({key.removesuffix(f".{i}"): tensor for key, tensor in tensors.items() if key.endswith(f".{i}")})
-    logits = tensors.pop("logits", None)
+def _restore_kv(state: State, block: Block) -> None:
+    for i, layer in state.growing.items():
+        ours = {key.removesuffix(f".{i}"): raw for key, raw in block.tensors.items() if key.endswith(f".{i}")}
+        layer.restore({key: _tensor(raw).to(state.device) for key, raw in ours.items()})
+
+
+def _restore_state(state: State, block: Block) -> None:
+    tensors = {key: _tensor(raw).to(state.device) for key, raw in block.tensors.items()}
     for key, tensor in tensors.items():
-        kind, layer_number, index = (*key.split("."), "0")[:3]
+        kind, layer_number, index = (*key.split("."), "0", "0")[:3]
         if kind == "conv":
-            state.cache.layers[int(layer_number)].update_conv_state(tensor, int(index), conv_kernel_size=tensor.shape[-1])
+            layer = state.cache.layers[int(layer_number)]
+            layer.update_conv_state(tensor, int(index), conv_kernel_size=tensor.shape[-1])
         elif kind == "recurrent":
             state.cache.layers[int(layer_number)].update_recurrent_state(tensor, int(index))
     for i, layer in state.windowed.items():
         layer.update(tensors[f"window.{i}.0"], tensors[f"window.{i}.1"])
-        layer.cumulative_length = len(ids)  # most of them are out of the window, and were not stored
-    state.ids[:] = ids
-    state.keep(None if logits is None else logits.clone())  # the bytes that were read need not live on for it
+        layer.cumulative_length = block.length  # most of them are out of the window, and were not stored
+
+
+def _logits(block: Block | None) -> torch.Tensor | None:
+    """Those of a snapshot's last token; the bytes that were read need not live on for it."""
+    return _tensor(block.tensors["logits"]).clone() if block is not None and "logits" in block.tensors else None
 
 
 def _raw(tensor: torch.Tensor) -> RawTensor:
