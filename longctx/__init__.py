@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from longctx.citations import Citation
     from longctx.corpus import Corpus
     from longctx.errors import LongctxError
+    from longctx.keeping import prefix_store
     from longctx.planning import plan
     from longctx.plans import Plan
     from longctx.session import Session, ask, free, load
@@ -39,6 +40,7 @@ _HOMES = {
     "free": "longctx.session",
     "load": "longctx.session",
     "plan": "longctx.planning",
+    "prefix_store": "longctx.keeping",
     "read": "longctx.sources",
 }
 
@@ -57,6 +59,7 @@ __all__ = [
     "free",
     "load",
     "plan",
+    "prefix_store",
     "read",
 ]
 

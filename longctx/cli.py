@@ -110,11 +110,46 @@ def calibrate(options: argparse.Namespace) -> int:
     return DONE
 
 
+def prefixes(options: argparse.Namespace) -> int:
+    """``longctx prefixes``: what was read before and is kept on disk: list it, show one, make room."""
+    from longctx import keeping
+    from longctx.views import prefixes as view
+
+    store = keeping.prefix_store()
+    if options.action == "show":
+        shown = keeping.shown(store.chain(_one(options.names)))
+        _print(options, shown, lambda: view.detail(shown))
+    elif options.action == "prune":
+        freed = _pruned(store, options)
+        _print(options, {"removed_bytes": freed}, lambda: f"{freed / 1e9:.2f} GB removed, {store.size() / 1e9:.2f} GB left")
+    else:
+        rows = [keeping.listed(chain) for chain in store.chains()]
+        _print(options, rows, lambda: view.listing(rows, folder=str(store.folder), size=store.size()))
+    return DONE
+
+
 def demo(options: argparse.Namespace) -> int:
     """``longctx demo``: the main job on a small project, with whatever model can be had."""
     from longctx import demo
 
     return demo.run(_agree(options))
+
+
+def _one(names: Sequence[str]) -> str:
+    if len(names) != 1:
+        raise UsageError(f"{len(names)} names were given", hint="longctx prefixes show NAME; longctx prefixes list tells names")
+    return names[0]
+
+
+def _pruned(store: Any, options: argparse.Namespace) -> int:
+    """Remove the prefixes that were named, or those that were used longest ago; the bytes that were removed."""
+    from longctx import planner
+
+    if bool(options.names) == (options.most is not None):
+        raise UsageError("prune takes names or --most", hint="longctx prefixes prune --most 5GB; --most 0 removes everything")
+    if options.names:
+        return sum(store.drop(chain) for chain in [store.chain(name) for name in options.names])
+    return int(store.prune(0 if options.most.strip() == "0" else planner.parse_memory(options.most)))
 
 
 # -- the way to a session --------------------------------------------------------------------------------------------
@@ -224,6 +259,7 @@ def _parser() -> argparse.ArgumentParser:
         (summarize, _add_summarize),
         (chat, _add_chat),
         (calibrate, _add_calibrate),
+        (prefixes, _add_prefixes),
     ):
         summary = (command.__doc__ or "").partition(": ")[2]
         add(_command(commands, command.__name__, command, summary))
@@ -288,6 +324,13 @@ def _add_calibrate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=("bfloat16", "float16", "float32"), help="of what is not quantised")
     parser.add_argument("--device", choices=("cuda", "mps", "cpu"), help="which device (default: the one that plans take)")
     parser.add_argument("--json", action="store_true", help="print what was measured as JSON")
+
+
+def _add_prefixes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("list", "show", "prune"), nargs="?", default="list", help="(default list)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of a prefix, or how it begins")
+    parser.add_argument("--most", metavar="SIZE", help="prune: leave at most so much, such as 5GB; the last used stays longest")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_ask(parser: argparse.ArgumentParser) -> None:

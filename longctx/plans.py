@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from longctx import choosing, models, planner, prompts
+from longctx import choosing, keeping, models, planner, prompts
 from longctx.backends.base import LoadSpec
 from longctx.budgeting import Given
 from longctx.corpus import Corpus
@@ -194,7 +194,7 @@ class Plan:
             cache_folder=cache,
             dtype=self.figures.dtype,
             rope_parameters=self.rope_parameters,
-            prefix_folder=cache / "prefixes" if self.request.store else None,
+            prefix_folder=keeping.folder() if self.request.store else None,
             prompt_version=prompts.VERSION,
             kv_dtype="" if self.figures.kv_dtype == self.figures.dtype else self.figures.kv_dtype,
             kv_host=self.figures.kv_device != self.device.kind,
@@ -250,8 +250,9 @@ class Plan:
         ).text
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as the JSON contract of ``longctx plan`` has it."""
-        return self.figures.to_json()
+        """The plan as the JSON contract of ``longctx plan`` has it; ``store``: where its prefix will be kept, or None."""
+        kept = self.request.store and self.request.corpus is not None
+        return {**self.figures.to_json(), "store": str(keeping.folder()) if kept else None}
 
     @cached_property
     def text(self) -> str:

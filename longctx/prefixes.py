@@ -10,33 +10,21 @@ one folder: files appear whole and vanish whole, and who reads a chain leases it
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import heapq
 import json
 import os
 import shutil
 import tempfile
 import time
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from longctx.blocks import DTYPES, Block, RawTensor, beside, header, parse
+from longctx.errors import UsageError
 
-FORMAT = "longctx-prefix-3"
 SUFFIX = ".safetensors"
-#: Names of dtypes in the safetensors layout, by ours.
-DTYPES = {
-    "bfloat16": "BF16", "float16": "F16", "float32": "F32", "float64": "F64", "int8": "I8", "uint8": "U8", "int16": "I16",
-    "uint16": "U16", "int32": "I32", "uint32": "U32", "int64": "I64", "uint64": "U64", "bool": "BOOL",
-    "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2",
-}  # fmt: skip
-_OURS = {theirs: ours for ours, theirs in DTYPES.items()}
 #: The store takes at most this much, and at most this share of what is free on its disk.
 MOST_BYTES, FREE_SHARE = 20_000_000_000, 10
 #: What a process that died left behind, half a file or a lease, counts no more after this many seconds.
@@ -45,81 +33,55 @@ _WRITING, _LEASE = ".writing-", ".lease-"
 
 
 @dataclass(frozen=True)
-class RawTensor:
-    """Bytes of a tensor with what they mean.
-
-    Args:
-        dtype: ``"bfloat16"``, ``"float32"``, …
-        shape: of the tensor.
-        data: its bytes in row order: bytes, a memoryview, or a numpy array of uint8.
-    """
-
-    dtype: str
-    shape: tuple[int, ...]
-    data: Any
-
-    @property
-    def view(self) -> memoryview:
-        """The bytes, without a copy."""
-        return memoryview(self.data).cast("B")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A block that was read and checked.
-
-    Args:
-        name: in the store.
-        parent: name of the block before it; empty for the first.
-        length: tokens from the beginning of the chain to the end of this block.
-        meta: as it was given.
-        tensors: as they were given, bit for bit.
-    """
-
-    name: str
-    parent: str
-    length: int
-    meta: Mapping[str, str]
-    tensors: Mapping[str, RawTensor]
-
-
-@dataclass(frozen=True)
 class Entry:
-    """A block as a listing shows it: bytes on disk and seconds since the epoch of its last use."""
+    """A block as a listing shows it: bytes on disk, seconds since the epoch of its last use, the model that made it."""
 
     name: str
     parent: str
     length: int
     size: int
     used: float
+    model: str = ""
 
 
-def block_name(parent: str, tokens: NDArray[np.int64], fingerprint: str) -> str:
-    """The name of a block: a sha256 over its parent's name, fingerprint and token ids."""
-    digest = hashlib.sha256()
-    for part in (FORMAT.encode(), parent.encode(), fingerprint.encode()):
-        digest.update(len(part).to_bytes(8, "little") + part)
-    digest.update(tokens.astype("<i8").tobytes())
-    return digest.hexdigest()
-
-
-def names(tokens: NDArray[np.int64], boundaries: Sequence[int], fingerprint: str) -> list[str]:
-    """The names of a chain.
+@dataclass(frozen=True)
+class Chain:
+    """The blocks of one prefix, from the beginning to an end on which no other stands.
 
     Args:
-        tokens: int64, from the beginning. In the place of what is looked at stand negative numbers that tell what is seen.
-        boundaries: ascending ends of the blocks.
-        fingerprint: of model, precision, rope parameters, prompt version.
+        blocks: in reading order.
+        snapshots: what stands beside them, in reading order.
+        shared: bytes that other chains hold too.
     """
-    chain: list[str] = []
-    for start, stop in zip([0, *boundaries], boundaries, strict=False):
-        chain.append(block_name(chain[-1] if chain else "", tokens[start:stop], fingerprint))
-    return chain
 
+    blocks: tuple[Entry, ...]
+    snapshots: tuple[Entry, ...]
+    shared: int
 
-def beside(name: str) -> str:
-    """The name of what stands beside a block: a snapshot of what the model holds at its end and cannot cut."""
-    return hashlib.sha256(f"beside {name}".encode()).hexdigest()
+    @property
+    def name(self) -> str:
+        """That of the last block."""
+        return self.blocks[-1].name
+
+    @property
+    def model(self) -> str:
+        """That made it."""
+        return self.blocks[-1].model
+
+    @property
+    def tokens(self) -> int:
+        """From the beginning to the end."""
+        return self.blocks[-1].length
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk, those that it shares included."""
+        return sum(entry.size for entry in (*self.blocks, *self.snapshots))
+
+    @property
+    def used(self) -> float:
+        """Seconds since the epoch of its last use."""
+        return max(entry.used for entry in (*self.blocks, *self.snapshots))
 
 
 class PrefixStore:
@@ -157,20 +119,20 @@ class PrefixStore:
             tensors: what the model made of the block's tokens.
             meta: further texts to keep.
         """
-        kept = {**(meta or {}), "format": FORMAT, "name": name, "parent": parent, "length": str(length)}
+        kept = {**(meta or {}), "name": name, "parent": parent, "length": str(length)}
         unknown = {tensor.dtype for tensor in tensors.values()} - DTYPES.keys()
         if unknown:
             self._note(f"a prefix block was not kept: the store knows no tensors of {min(unknown)}")
             return False
-        header, views = _header(tensors, kept)
+        head, views = header(tensors, kept)
         try:
             self._make_folder()
             if parent and not self.has(parent):
                 return False  # nobody could reach it
-            if not self._make_room(len(header) + sum(map(len, views)), (name, parent)):
+            if not self._make_room(len(head) + sum(map(len, views)), (name, parent)):
                 self._note("the rest of the prefix was not kept: it does not fit under the store's cap")
                 return False
-            self._write(self._path(name), header, views)
+            self._write(self._path(name), head, views)
         except OSError as error:
             self._note(f"a prefix block could not be kept in {self.folder}: {error.strerror or error}")
             return False
@@ -190,7 +152,7 @@ class PrefixStore:
             self._note(f"a prefix block could not be read: {error.strerror or error}")
             self.last_miss = "unreadable"
             return None
-        block = _parse(name, data)
+        block = parse(name, data)
         if isinstance(block, str):
             self._note(f"the {block} prefix block {name[:12]}… was removed")
             self.last_miss = block
@@ -211,6 +173,47 @@ class PrefixStore:
         """Every block, the one used last first. Reads the beginnings of the files only."""
         found = filter(None, map(_entry, self._files()))
         return sorted(found, key=lambda entry: -entry.used)
+
+    def chains(self) -> list[Chain]:
+        """Every prefix, the one used last first; files that are no blocks, or that nobody can reach, are in none."""
+        entries = {entry.name: entry for entry in self.entries() if entry.length}
+        asides = {beside(name): name for name in entries}
+        blocks = {name: entry for name, entry in entries.items() if name not in asides}
+        inner = {entry.parent for entry in blocks.values()}
+        lines = [line for name in blocks if name not in inner and (line := _line(name, blocks))]
+        times = Counter(entry.name for line in lines for entry in line)
+        found = []
+        for line in lines:
+            snapshots = {entry.name: entries[beside(entry.name)] for entry in line if beside(entry.name) in entries}
+            shared = (e.size + (snapshots[e.name].size if e.name in snapshots else 0) for e in line if times[e.name] > 1)
+            found.append(Chain(tuple(line), tuple(snapshots.values()), sum(shared)))
+        return sorted(found, key=lambda chain: -chain.used)
+
+    def chain(self, name: str) -> Chain:
+        """The prefix whose name begins so.
+
+        Raises:
+            UsageError: none does, or several do.
+        """
+        found = [chain for chain in self.chains() if chain.name.startswith(name)]
+        if len(found) != 1:
+            hint = "longctx prefixes list tells their names"
+            raise UsageError(f"{len(found) or 'no'} prefixes in {self.folder} have a name that begins with {name!r}", hint=hint)
+        return found[0]
+
+    def drop(self, chain: Chain) -> int:
+        """Remove what only this prefix needs, unless it is in use; returns the bytes removed."""
+        held, freed = self._leased(), 0
+        own = {entry.name for entry in (*chain.blocks, *chain.snapshots)}
+        others = {entry.parent for entry in self.entries() if entry.name not in own}
+        asides = {entry.parent: entry for entry in chain.snapshots}
+        for entry in reversed(chain.blocks):  # from its end, so that what is left is a prefix at any moment
+            if entry.name in others or entry.name in held:
+                break
+            for each in filter(None, (asides.get(entry.name), entry)):
+                self.remove(each.name)
+                freed += each.size
+        return freed
 
     def size(self) -> int:
         """Bytes that all blocks take, unreadable ones included."""
@@ -291,11 +294,11 @@ class PrefixStore:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder.chmod(0o700)
 
-    def _write(self, path: Path, header: bytes, views: Sequence[memoryview]) -> None:
+    def _write(self, path: Path, head: bytes, views: Sequence[memoryview]) -> None:
         descriptor, temporary = tempfile.mkstemp(dir=self.folder, prefix=_WRITING)  # mode 0600
         try:
             with os.fdopen(descriptor, "wb") as stream:
-                stream.write(header)
+                stream.write(head)
                 for view in views:
                     stream.write(view)
                 stream.flush()
@@ -333,25 +336,6 @@ def _size(path: Path) -> int | None:
         return None
 
 
-# -- the safetensors layout: 8 bytes of length, a JSON header, the bytes of all tensors ---------------------------------
-def _header(tensors: Mapping[str, RawTensor], meta: dict[str, str]) -> tuple[bytes, list[memoryview]]:
-    fields: dict[str, Any] = {}
-    views: list[memoryview] = []
-    place = 0
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        view = tensor.view
-        offsets = [place, place + len(view)]
-        fields[name] = {"dtype": DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": offsets}
-        views.append(view)
-        place += len(view)
-    fields["__metadata__"] = meta
-    meta["checksum"] = _checksum(fields, views)
-    text = _canonical(fields)
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text, views
-
-
 def _entry(path: Path) -> Entry | None:
     """What the beginning of a file says; a file that is no block stands alone, so that it can be pruned."""
     try:
@@ -362,41 +346,18 @@ def _entry(path: Path) -> Entry | None:
         with path.open("rb") as stream:
             size = int.from_bytes(stream.read(8), "little")
             meta = json.loads(stream.read(min(size, status.st_size)))["__metadata__"]
-        return Entry(path.stem, str(meta["parent"]), int(meta["length"]), status.st_size, status.st_mtime)
+        told = str(meta["parent"]), int(meta["length"]), status.st_size, status.st_mtime, str(meta.get("model", ""))
+        return Entry(path.stem, *told)
     except (OSError, ValueError, KeyError, TypeError):
         return Entry(path.stem, "", 0, status.st_size, status.st_mtime)
 
 
-def _parse(name: str, data: bytes) -> Block | str:
-    """The block in a file's bytes, or in a word what is wrong with them."""
-    try:
-        start = 8 + int.from_bytes(data[:8], "little")
-        fields = json.loads(data[8:start])
-        meta = dict(fields.pop("__metadata__"))
-        body = memoryview(data)[start:]
-        if meta.pop("checksum") != _checksum({**fields, "__metadata__": meta}, [body]):
-            return "damaged"
-        if (meta.pop("format"), meta.pop("name")) != (FORMAT, name):
-            return "foreign"
-        parent, length = meta.pop("parent"), int(meta.pop("length"))
-        tensors = {key: _tensor(field, body) for key, field in fields.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError):
-        return "damaged"
-    return Block(name, parent, length, meta, tensors)
-
-
-def _tensor(field: Mapping[str, Any], body: memoryview) -> RawTensor:
-    start, stop = field["data_offsets"]
-    return RawTensor(_OURS[field["dtype"]], tuple(field["shape"]), body[start:stop])
-
-
-def _checksum(fields: Mapping[str, Any], views: Sequence[memoryview]) -> str:
-    """CRC-32 over the header without its checksum, then the data: against accidents, at several times the speed of a hash."""
-    value = zlib.crc32(_canonical(fields))
-    for view in views:
-        value = zlib.crc32(view, value)
-    return f"{value:08x}"
-
-
-def _canonical(fields: Mapping[str, Any]) -> bytes:
-    return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+def _line(name: str, blocks: Mapping[str, Entry]) -> list[Entry]:
+    """The blocks from the first to the named one; empty where one is missing."""
+    line: list[Entry] = []
+    while name:
+        if name not in blocks:
+            return []
+        line.append(blocks[name])
+        name = line[-1].parent
+    return line[::-1]

@@ -164,9 +164,18 @@ class Session:
         while True:
             prompt = prompt or assembled()
             try:
-                return self._engine.backend.prefill(prompt.ids, job, marks=prompt.marks, visuals=prompt.visuals), prompt
+                reuse = self._engine.backend.prefill(prompt.ids, job, marks=prompt.marks, visuals=prompt.visuals)
+                return self._placed(reuse, prompt), prompt
             except FramesLostError as error:  # fewer frames each time, so this ends
                 self.plan, self._index, prompt = without_frames(self.plan, error.path, error.places, job), None, None
+
+    def _placed(self, reuse: Reuse, prompt: Prompt) -> Reuse:
+        """The reuse, with the source from which on the text is another one than before."""
+        start = prompt.head - len(self.plan.stream)
+        if not self.plan.whole or reuse.known is None or not start <= reuse.known < prompt.head:
+            return reuse
+        path = self.plan.stream.span(reuse.known - start).path
+        return replace(reuse, miss_reason=f"{reuse.miss_reason}, in {path} or after it") if path else reuse
 
     def _ask(self, question: str, history: Sequence[Exchange], sampling: Sampling, thinking: bool | None, show: bool) -> Answer:
         _check(question, sampling)

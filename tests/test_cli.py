@@ -298,3 +298,29 @@ def test_chat_is_a_conversation(project: Path, tiny_models: Callable[[str], Path
     done = run(*command, cache=tmp_path / "cache", input="How many?\nHow long?\n")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("question (") == 3
+
+
+def test_prefixes_are_listed_shown_and_pruned(
+    project: Path, tiny_models: Callable[[str], Path], cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(tiny_models("qwen3_5"))
+    asked = ["ask", str(project), "--model", model, "-q", "How many?", "--max-tokens", "2", "--json"]
+    assert cli.main(asked) == 0
+    capsys.readouterr()
+    assert cli.main(["prefixes", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert set(row) == {"name", "model", "tokens", "bytes", "shared_bytes", "used", "snapshots"}
+    assert (row["model"], row["snapshots"]) == (model, [row["tokens"]])
+    assert cli.main(["prefixes", "show", row["name"][:8]]) == 0
+    shown = capsys.readouterr().out
+    assert row["name"] in shown
+    assert "of state" in shown
+    assert cli.main(["prefixes", "list"]) == 0
+    assert str(cache / "prefixes") in capsys.readouterr().out
+    assert cli.main(["prefixes", "prune", row["name"], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["removed_bytes"] == row["bytes"]
+    assert cli.main(["prefixes", "prune", "--most", "0"]) == 0
+    capsys.readouterr()
+    for wrong in (["show"], ["show", "abc"], ["prune"], ["prune", "abc", "--most", "5GB"], ["prune", "--most", "a lot"]):
+        assert cli.main(["prefixes", *wrong]) != 0
+        assert capsys.readouterr().err.startswith("longctx: ")

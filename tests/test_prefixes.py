@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longctx.prefixes import DTYPES, PrefixStore, RawTensor, names
+from longctx.blocks import DTYPES, RawTensor, beside, names
+from longctx.errors import UsageError
+from longctx.prefixes import SUFFIX, PrefixStore
 
 TOKENS = st.lists(st.integers(0, 300_000), min_size=1, max_size=60)
 SIZES = {"bfloat16": 2, "float16": 2, "float32": 4, "float64": 8, "int16": 2, "int32": 4, "int64": 8}
@@ -161,7 +163,7 @@ def test_two_stores_on_one_folder_see_each_others_blocks(tmp_path: Path) -> None
 def test_a_block_of_another_format_is_foreign_not_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = PrefixStore(tmp_path)
     with monkeypatch.context() as other:
-        other.setattr("longctx.prefixes.FORMAT", "longctx-prefix-0")
+        other.setattr("longctx.blocks.FORMAT", "longctx-prefix-0")
         (name,) = chain(store, 1)
     assert store.get(name) is None
     assert store.last_miss == "foreign"
@@ -286,3 +288,36 @@ def test_writers_readers_and_pruners_at_the_same_time_see_whole_blocks_or_none(t
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(work, range(4))) == [[]] * 4
     assert not list(tmp_path.glob(".*"))
+
+
+def grown(store: PrefixStore, ids: list[int], model: str = "m") -> list[str]:
+    """A chain with a block for every four tokens, and a snapshot beside the last; its names."""
+    ends = list(range(4, len(ids) + 1, 4))
+    chain = names(np.asarray(ids, dtype=np.int64), ends, "f")
+    data = RawTensor("uint8", (100,), bytes(100))
+    for number, name in enumerate(chain):
+        parent = chain[number - 1] if number else ""
+        store.put(name, parent=parent, length=ends[number], tensors={"keys": data}, meta={"model": model})
+    store.put(beside(chain[-1]), parent=chain[-1], length=ends[-1], tensors={"state": data}, meta={"model": model})
+    return chain
+
+
+def test_prefixes_are_listed_with_what_they_share_and_dropped_without_it(tmp_path: Path) -> None:
+    store = PrefixStore(tmp_path)
+    one, other = grown(store, [1] * 12), grown(store, [1] * 8 + [2] * 8)
+    chains = {chain.name: chain for chain in store.chains()}
+    assert {name: chain.tokens for name, chain in chains.items()} == {one[-1]: 12, other[-1]: 16}
+    assert [entry.name for entry in chains[one[-1]].blocks] == one
+    assert [entry.length for entry in chains[one[-1]].snapshots] == [12]
+    shared = sum((tmp_path / f"{name}{SUFFIX}").stat().st_size for name in one[:2])
+    assert chains[one[-1]].shared == chains[other[-1]].shared == shared
+    with store.using(one):
+        assert store.drop(chains[one[-1]]) == 0, "it is in use"
+    before = store.size()
+    assert store.drop(store.chain(one[-1][:10])) == before - store.size() > 0
+    assert [chain.name for chain in store.chains()] == [other[-1]]
+    assert all(map(store.has, other))
+    store.drop(store.chain(other[-1]))
+    assert (store.chains(), store.size()) == ([], 0)
+    with pytest.raises(UsageError, match=r"no prefixes in .* begins with"):
+        store.chain(one[-1])

@@ -265,6 +265,30 @@ def test_a_new_session_restores_the_head_from_disk(
     assert second.usage.miss_reason == ""
 
 
+@pytest.mark.parametrize("kind", ["llama", "qwen3_5"])
+def test_after_an_edit_the_answer_names_the_first_source_that_differs(
+    kind: str, tmp_path: Path, tiny_models: Callable[[str], Path], cache: Path
+) -> None:
+    for number in range(6):
+        (tmp_path / f"{number}.txt").write_text("".join(f"Reading {n} of {number} was sent at noon.\n" for n in range(15)))
+
+    def ask(keep: bool = False) -> Any:
+        session = lc.load(lc.plan(lc.read(tmp_path), tiny_models(kind), dtype="float32", chunk=128, window=4_000))
+        usage = session.ask("How many?", max_tokens=2, temperature=0, show=False).usage
+        if not keep:
+            session.close()
+            lc.free()
+        return usage
+
+    assert ask().miss_reason in ("first question", "not in the prefix store yet")
+    for text, keep in (("other\n", False), ("another\n", True), ("yet another\n", True)):
+        (tmp_path / "4.txt").write_text(text)
+        usage = ask(keep)
+        assert usage.miss_reason.endswith(("in 4.txt or after it", "in 3.txt or after it")), usage.miss_reason
+        if kind == "llama":
+            assert usage.reused_tokens > usage.prompt_tokens // 2
+
+
 def test_the_first_answer_accounts_for_the_reading_of_the_corpus(plan: lc.Plan) -> None:
     with scripted(plan, "one", "two", delay=0.2) as session:
         first, second = session.ask("First?").usage, session.ask("Second?").usage

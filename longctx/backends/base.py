@@ -87,11 +87,13 @@ class Reuse:
         tokens: how many leading tokens were reused.
         source: ``"memory"``, ``"disk"`` or ``"none"``; with both, the one that gave the last tokens.
         miss_reason: why the rest, or all of it, was not reused; empty where only new tokens were left.
+        known: leading tokens that were the same before, where others followed then; None where nothing was known.
     """
 
     tokens: int = 0
     source: str = "none"
     miss_reason: str = ""
+    known: int | None = None
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,14 @@ def _components(plan: Plan) -> dict[str, int]:
     return {name: value for name, value in memory.items() if name not in _TOTALS and isinstance(value, int) and value > 0}
 
 
+def _disk(plan: Plan) -> str:
+    """What the prefix takes on disk, and where."""
+    size = f"{units.size(plan['disk'])} for the prefix"
+    if plan.get("store"):
+        return f"{size}, in {oneline(plan['store'])}"
+    return f"{size}, which is not kept" if "store" in plan and plan.get("mode") != "window" else size
+
+
 def _window(plan: Plan) -> str:
     """The window, the model's own, and what YaRN does between them."""
     words = f"{units.count(plan['window'])} tokens" if plan.get("window") else "not known"
@@ -228,7 +236,7 @@ def text(plan: Plan, *, width: int = 100) -> str:
         *_memory_table(plan),
     ]
     lines += _entry("time", _time(plan), width) if plan.get("time") else []
-    lines += _entry("disk", f"{units.size(plan['disk'])} for the prefix", width) if plan.get("disk") else []
+    lines += _entry("disk", _disk(plan), width) if plan.get("disk") else []
     lines += _sources_table(plan, width)
     for number, entry in enumerate(_left_out(plan)):
         lines += _entry("" if number else "left out", entry, width)
@@ -297,7 +305,7 @@ def html(plan: Plan) -> str:
     facts = [("Runs in", _engine(plan))] if _engine(plan) else []
     facts += [("Window", _window(plan)), ("Prompt", _prompt(plan))]
     facts += [("Time", _time(plan))] if plan.get("time") else []
-    facts += [("Disk", f"{units.size(plan['disk'])} for the prefix")] if plan.get("disk") else []
+    facts += [("Disk", _disk(plan))] if plan.get("disk") else []
     facts += [("Prefill", f"in steps of {units.plural(plan['chunk'], 'token')}")] if plan.get("chunk") else []
     rows = "".join(f"<dt>{name}</dt><dd>{escape(words)}</dd>" for name, words in facts)
     body = [

@@ -17,10 +17,11 @@ import torch
 
 from longctx.backends.base import LoadSpec
 from longctx.backends.transformers.engine import TransformersBackend
+from longctx.blocks import beside
 from longctx.errors import Stopped
 from longctx.jobs import Job
 from longctx.planner.memory import SNAPSHOT_SHARE
-from longctx.prefixes import SUFFIX, PrefixStore, beside
+from longctx.prefixes import SUFFIX, PrefixStore
 
 ROOT = Path(__file__).parents[2]
 KINDS = ["llama", "qwen3_5", "qwen3_5_moe"]

@@ -140,6 +140,7 @@ class TransformersBackend:
 
         common = _common(state.ids, ids)
         reason = _miss(state, common, len(ids))
+        known = common if common < min(state.length, len(ids)) else 0
         reached = self._rewind(state, ids, common)
         source = "memory" if reached else "none"
         if reached < min(head, len(ids) - 1) and (length := self.stored.read(state, tell)) > reached:
@@ -147,7 +148,9 @@ class TransformersBackend:
         if reached < head and self.stored.miss_reason and source != "memory":
             reason = self.stored.miss_reason
         self._logits = state.logits.get(reached)
-        return Reuse(reached, source, "" if reached >= min(head, len(ids) - 1) > 0 else reason)
+        whole = reached >= min(head, len(ids) - 1) > 0
+        known = 0 if whole else max(known, self.stored.known)
+        return Reuse(reached, source, "" if whole else reason, known or None)
 
     def _rewind(self, state: State, ids: list[int], common: int) -> int:
         whole = common >= len(ids) and len(ids) in state.logits

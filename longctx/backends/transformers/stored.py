@@ -20,8 +20,9 @@ import numpy as np
 import torch
 
 from longctx.backends.transformers.cache import State
+from longctx.blocks import Block, RawTensor, beside, names
 from longctx.planner.memory import SNAPSHOT_SHARE
-from longctx.prefixes import Block, PrefixStore, RawTensor, beside, names
+from longctx.prefixes import PrefixStore
 
 #: What the meta of a snapshot calls the length of the last one before it that stays, where it does not stay itself.
 ROLLING = "rolling_after"
@@ -68,6 +69,7 @@ class StoredPrefix:
         self.model = model
         self.fingerprint = ""
         self.miss_reason = ""
+        self.known = 0  # tokens of the head that the store has, where it has others after them
         self._head: Head | None = None
         self._rolling = ""  # the snapshot that the next one takes the place of
         self._kept = 0  # where the last snapshot is that stays
@@ -88,7 +90,7 @@ class StoredPrefix:
             ids: of the prompt that it begins; for what is looked at, what is seen.
             ends: of the head's chunks, the last one its length.
         """
-        self.miss_reason, self._head = "", None
+        self.miss_reason, self.known, self._head = "", 0, None
         if self.store is None or not ends[-1]:
             yield
             return
@@ -223,7 +225,7 @@ class StoredPrefix:
         """Why not all of the head is in the store."""
         assert self._head is not None
         if there < len(self._head.names):
-            bound = self._head.ends[there]
+            self.known, bound = self._head.start(there), self._head.ends[there]
             self.miss_reason = f"the store has other text before token {bound:,}" if there else "not in the prefix store yet"
 
 
