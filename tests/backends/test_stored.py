@@ -167,6 +167,23 @@ def test_a_damaged_file_costs_a_recompute_and_a_note_never_an_answer(
     assert again.prefill(question, job(), marks=(LENGTH,)).tokens == LENGTH, "what was recomputed was not kept"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_said_to_be_reused_is_what_was_not_read_again(kind: str, tiny_models: Models, tmp_path: Path) -> None:
+    folder, head = tiny_models(kind), tokens(LENGTH)
+    backend(folder, tmp_path).prefill(head, job(), marks=(LENGTH,))
+    (second,) = [e for e in PrefixStore(tmp_path).entries() if e.length == 2 * CHUNK and e.name not in snapshots(tmp_path)]
+    (tmp_path / f"{second.name}{SUFFIX}").write_bytes(b"no block")
+    engine = backend(folder, None)
+    engine.prefill(head[:100], job(), marks=(100,))
+    engine.stored.store, read = PrefixStore(tmp_path), []
+    forward = engine._forward
+    engine._forward = lambda step, keys: (read.extend(keys), forward(step, keys))[1]  # type: ignore[method-assign,func-returns-value]
+    reuse = engine.prefill(head, job(), marks=(LENGTH,))
+    assert reuse.tokens + len(read) == LENGTH
+    assert (reuse.source == "none") == (reuse.tokens == 0)
+    assert (engine.logits - fresh(folder, head)).abs().max() < TOLERANCE
+
+
 def test_a_stop_while_a_prefix_is_restored_leaves_a_state_that_goes_on(tiny_models: Models, tmp_path: Path) -> None:
     folder, head = tiny_models(HYBRID), tokens(LENGTH)
     backend(folder, tmp_path).prefill(head, job(), marks=(LENGTH,))

@@ -143,11 +143,13 @@ class TransformersBackend:
         known = common if common < min(state.length, len(ids)) else 0
         reached = self._rewind(state, ids, common)
         source = "memory" if reached else "none"
-        if reached < min(head, len(ids) - 1) and (length := self.stored.read(state, tell)) > reached:
-            reached, source = self._rewind(state, ids, length), "disk"
+        if reached < min(head, len(ids) - 1) and (length := self.stored.read(state, tell)) != reached:
+            source = "disk" if length > reached else source  # less, where a block that was to follow turned out to be damaged
+            reached = self._rewind(state, ids, length)
         if reached < head and self.stored.miss_reason and source != "memory":
             reason = self.stored.miss_reason
         self._logits = state.logits.get(reached)
+        source = source if reached else "none"
         whole = reached >= min(head, len(ids) - 1) > 0
         known = 0 if whole else max(known, self.stored.known)
         return Reuse(reached, source, "" if whole else reason, known or None)
