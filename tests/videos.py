@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 #: Blocks across and down: sixteen bits, and below them the same bits turned over.
@@ -153,3 +154,8 @@ def _text_packet(stream: Any, start: float, end: float, words: str) -> Any:
     packet.pts = packet.dts = round(start * TICKS)
     packet.duration = round((end - start) * TICKS)
     return packet
+
+
+def workers() -> list[psutil.Process]:
+    """Child processes of this one, without the one that Python starts to count what its own process pools hold."""
+    return [child for child in psutil.Process().children() if "resource_tracker" not in " ".join(child.cmdline())]

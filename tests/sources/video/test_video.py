@@ -9,7 +9,6 @@ import sys
 import threading
 
 import numpy as np
-import psutil
 import pytest
 from PIL import Image
 
@@ -19,7 +18,7 @@ from longctx.jobs import Job
 from longctx.sources import process as process_module
 from longctx.sources import read
 from longctx.sources.video import footage as video
-from tests.videos import make_video, read_index
+from tests.videos import make_video, read_index, workers
 
 STEADY = [round(0.04 * index, 3) for index in range(60)]
 #: File name, codec, options of the codec.
@@ -60,7 +59,7 @@ def no_process_left():
     """Whatever a test does, at its end no worker is left that does more than wait for a next request."""
     yield
     process_module.end_idle()
-    assert psutil.Process().children() == []
+    assert workers() == []
 
 
 @pytest.fixture(scope="module")
@@ -173,15 +172,15 @@ def test_a_look_shows_the_frame_of_that_time(lecture, place, index):
 def test_the_worker_is_kept_for_the_next_frames(lecture):
     footage = _footage(lecture)
     list(footage.medium.frames([0.0], 64, 48, _go_on))
-    (worker,) = psutil.Process().children()
+    (worker,) = workers()
     assert _indices(footage, [2.0, 30.0]) == [(2.0, 10), (30.0, 150)]
-    assert psutil.Process().children() == [worker]
+    assert workers() == [worker]
 
 
 def test_a_worker_that_nobody_asks_ends(lecture, monkeypatch):
     monkeypatch.setattr(process_module, "IDLE", 0.1)
     list(_footage(lecture).medium.frames([0.0], 64, 48, _go_on))
-    (worker,) = psutil.Process().children()
+    (worker,) = workers()
     worker.wait(30)
 
 
@@ -190,11 +189,11 @@ def test_frames_that_are_left_half_way_end_their_worker(lecture):
     closed = footage.medium.frames(footage.times, 64, 48, _go_on)
     next(closed)
     closed.close()
-    assert psutil.Process().children() == []
+    assert workers() == []
     forgotten = footage.medium.frames(footage.times, 64, 48, _go_on)
     next(forgotten)
     del forgotten
-    assert psutil.Process().children() == []
+    assert workers() == []
 
 
 def test_two_can_go_through_a_video_at_the_same_time(lecture):
@@ -215,7 +214,7 @@ def test_a_stop_ends_the_decoding(lecture):
     with pytest.raises(Stopped):
         seen.extend(frame.place for frame in footage.medium.frames(footage.times, 64, 48, check))
     assert len(seen) == 3
-    assert psutil.Process().children() == []
+    assert workers() == []
 
 
 #: The real worker, except that it dies over some frames.

@@ -7,14 +7,13 @@ from fractions import Fraction
 
 import av
 import numpy as np
-import psutil
 import pytest
 
 from longctx.errors import EmptyCorpusError
 from longctx.sources import process as process_module
 from longctx.sources import read
 from longctx.sources.signatures import is_recording
-from tests.videos import draw_index, make_video, read_index
+from tests.videos import draw_index, make_video, read_index, workers
 
 STEADY = [round(0.04 * index, 3) for index in range(60)]
 
@@ -23,7 +22,7 @@ STEADY = [round(0.04 * index, 3) for index in range(60)]
 def no_process_left():
     yield
     process_module.end_idle()
-    assert psutil.Process().children() == []
+    assert workers() == []
 
 
 @pytest.fixture
