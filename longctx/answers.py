@@ -5,65 +5,17 @@ Reading ``text`` or ``citations``, ``str()``, iterating and ``await`` wait for w
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
+from longctx import conversations
 from longctx.citations import Citation
+from longctx.conversations import Conversation, Turn
+from longctx.errors import ConversationError
 from longctx.jobs import WAIT_STEP, Job
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What an answer cost.
-
-    Args:
-        prompt_tokens: tokens of the whole prompt.
-        reused_tokens: how many of them did not have to be read again.
-        reused_from: ``"memory"``, ``"disk"`` or ``"none"``.
-        miss_reason: why not all of the head was reused; empty where it was.
-        new_tokens: tokens of the answer, reasoning included.
-        seconds_to_first_token: from the start of the work to the first token; a session's first answer accounts for the
-            reading of the corpus while it was loaded.
-        decode_tokens_per_s: after the first token.
-    """
-
-    prompt_tokens: int = 0
-    reused_tokens: int = 0
-    reused_from: str = "none"
-    miss_reason: str = ""
-    new_tokens: int = 0
-    seconds_to_first_token: float = 0.0
-    decode_tokens_per_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Everything that is known of an answer once it has ended.
-
-    Args:
-        text: the answer; what was said until then where it was stopped.
-        reasoning: what the model thought before, kept apart.
-        stopped: whether the user stopped it.
-        citations: resolved and checked.
-        unsupported: sentences that no source supports.
-        left_out: paths, or parts of them, that the model did not see for this answer.
-        usage: what it cost.
-        memory: ``{"peak": bytes, "predicted_peak": bytes}``.
-        notes: what the user should know: citations were matched, the store could not be written.
-        ids: token ids of the answer without reasoning, so that a follow-up continues exactly.
-    """
-
-    text: str = ""
-    reasoning: str = ""
-    stopped: bool = False
-    citations: tuple[Citation, ...] = ()
-    unsupported: tuple[str, ...] = ()
-    left_out: tuple[Mapping[str, Any], ...] = ()
-    usage: Usage = field(default_factory=Usage)
-    memory: Mapping[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    ids: tuple[int, ...] = ()
+from longctx.outcomes import Outcome, Usage
 
 
 class Answer:
@@ -73,15 +25,30 @@ class Answer:
         question: as the user asked it.
         follow: asks a follow-up in the conversation of this answer.
         show: shows an answer where the user looks.
+        keep: makes a conversation of turns: says which model and which sources it is with.
+        before: the answer that this one follows up; None for the first.
+        options: with which it was asked, by the names of :meth:`longctx.Session.ask`.
     """
 
-    def __init__(self, question: str, *, follow: Callable[..., Answer], show: Callable[[Answer], None]) -> None:
+    def __init__(
+        self,
+        question: str,
+        *,
+        follow: Callable[..., Answer],
+        show: Callable[[Answer], None],
+        keep: Callable[[Sequence[Turn]], Conversation],
+        before: Answer | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
         self.question = question
+        self.before = before
+        self.options = {key: value for key, value in (options or {}).items() if value is not None}
         self.partial = ""
         self.partial_reasoning = ""
         self.job: Job[Outcome]
         self._follow = follow
         self._show = show
+        self._keep = keep
 
     # -- filled in by the session ------------------------------------------------------------------------------------
     def say(self, text: str, *, reasoning: bool = False) -> None:
@@ -144,25 +111,82 @@ class Answer:
         """A follow-up question: the model sees this conversation too. Options as for :meth:`longctx.Session.ask`."""
         return self._follow(question, **options)
 
+    @property
+    def turns(self) -> tuple[Answer, ...]:
+        """The answers of this conversation, in order, this one last; never waits."""
+        turns = [self]
+        while (before := turns[-1].before) is not None:
+            turns.append(before)
+        return tuple(reversed(turns))
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Save the conversation up to this answer; waits for its end. :meth:`longctx.Session.reopen` goes on with it.
+
+        The file is JSON that this user alone may read. It is written whole or not at all. A file that holds the beginning of
+        this conversation is replaced, so that it may be saved after every answer; any other file stays.
+
+        Args:
+            path: of the file: ``answer.save("talk.json")``.
+            overwrite: replace whatever file is there.
+
+        Returns:
+            the absolute path of the file.
+
+        Raises:
+            ConversationError: another file is there, the disk does not take it, or an answer failed.
+        """
+        return conversations.write(path, self._conversation(), overwrite=overwrite)
+
+    def to_markdown(self, *, title: str = "", reasoning: bool = False) -> str:
+        """The conversation up to this answer as a Markdown document; waits for its end.
+
+        Args:
+            title: of the document; empty names the sources.
+            reasoning: whether what the model thought before each answer is in it too.
+
+        Raises:
+            ConversationError: an answer failed.
+        """
+        return self._conversation().to_markdown(title=title, reasoning=reasoning)
+
+    def export(
+        self, path: str | os.PathLike[str], *, title: str = "", reasoning: bool = False, overwrite: bool = False
+    ) -> Path:
+        """Write the conversation up to this answer as a Markdown document; waits for its end.
+
+        Args:
+            path: of the file: ``answer.export("talk.md")``.
+            title: as for :meth:`to_markdown`, and so ``reasoning``.
+            reasoning: whether what the model thought is in it too.
+            overwrite: replace whatever file is there; else any that holds something else stays.
+
+        Returns:
+            the absolute path of the file.
+
+        Raises:
+            ConversationError: another file is there, the disk does not take it, or an answer failed.
+        """
+        return conversations.export(path, self.to_markdown(title=title, reasoning=reasoning), overwrite=overwrite)
+
+    def _conversation(self) -> Conversation:
+        return self._keep([Turn(answer.question, answer._said(), answer.options) for answer in self.turns])
+
+    def _said(self) -> Outcome:
+        """All that is known; waits for the end. What was stopped before it began has nothing to keep, like what failed."""
+        try:
+            return self.outcome
+        except Exception as error:  # whatever an engine raises
+            ended = "was stopped before it began" if self.job.state == "stopped" else f"failed: {error}"
+            hint = "answer.before.save(...) keeps what was said before it" if self.before is not None else "ask again"
+            raise ConversationError(f"there is nothing to keep of {self.question!r}: it {ended}", hint=hint) from error
+
     def show(self) -> None:
         """Show the answer with its citations, live while it is being written."""
         self._show(self)
 
     def to_json(self) -> dict[str, Any]:
         """The answer as the JSON contract of ``longctx ask`` has it; waits for the end."""
-        outcome = self.outcome
-        return {
-            "question": self.question,
-            "answer": outcome.text,
-            "reasoning": outcome.reasoning,
-            "stopped": outcome.stopped,
-            "citations": [citation.to_json() for citation in outcome.citations],
-            "unsupported": list(outcome.unsupported),
-            "left_out": [dict(row) for row in outcome.left_out],
-            "usage": asdict(outcome.usage),
-            "memory": dict(outcome.memory),
-            "notes": list(outcome.notes),
-        }
+        return {"question": self.question, **self.outcome.to_json()}
 
     def __iter__(self) -> Iterator[str]:
         seen = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -56,21 +57,28 @@ def ask(options: argparse.Namespace) -> int:
     for question in options.question:
         if not question.strip():
             raise UsageError(f"the question is empty: {question!r}", hint="longctx ask PATH -q 'QUESTION'")
+    if len(options.question) > 1 and (options.save or options.reopen):
+        raise UsageError("--save and --reopen take one question: each is a conversation", hint="longctx chat follows up")
     from longctx import terminal
+
+    _check_saving(options)
 
     stopped = False
     answers = []
     with _session(options) as session:
+        begun = _reopened(session, options)
         for number, question in enumerate(options.question, start=1):
-            answer = session.ask(question, show=False, **_sampling(options))
+            answer = (begun or session).ask(question, show=False, **_sampling(options))
             if len(options.question) > 1 and not options.json:
                 print(_printable(f"[{number}] {question}\n"), flush=True)
             stopped = terminal.follow(answer, session.corpus, quiet=options.json)
             answers.append(answer.to_json())
             if stopped:
                 break
-    if options.json:
-        _json({"answers": answers})
+        if options.json:
+            _json({"answers": answers})
+        if options.save or options.reopen:
+            answer.save(options.save or options.reopen)
     return STOPPED if stopped else DONE
 
 
@@ -92,12 +100,31 @@ def chat(options: argparse.Namespace) -> int:
     """``longctx chat``: a conversation; an empty line or end of file ends it."""
     from longctx import terminal
 
+    _check_saving(options)
+    kept = True
     with _session(options) as session:
-        ask: Callable[..., Any] = session.ask
+        begun = _reopened(session, options)
+        if begun is not None:
+            terminal.recall(begun, session.corpus)
+        ask: Callable[..., Any] = (begun or session).ask
         while question := terminal.prompt("\nquestion (empty line ends)> "):
             answer = ask(question, show=False, **_sampling(options))
             terminal.follow(answer, session.corpus)
+            kept = _saved(options, answer)
             ask = answer.ask
+    return DONE if kept else FAILED
+
+
+def export(options: argparse.Namespace) -> int:
+    """``longctx export``: a saved conversation as a Markdown document; needs no model and no sources."""
+    from longctx import conversations
+
+    text = conversations.read(options.file).to_markdown(title=options.title or "", reasoning=options.reasoning)
+    if options.output is None:
+        sys.stdout.write(_printable(text))
+    else:
+        place = conversations.export(options.output, text, overwrite=options.force)
+        print(f"written to {place}", file=sys.stderr)
     return DONE
 
 
@@ -150,6 +177,38 @@ def _pruned(store: Any, options: argparse.Namespace) -> int:
     if options.names:
         return sum(store.drop(chain) for chain in [store.chain(name) for name in options.names])
     return int(store.prune(0 if options.most.strip() == "0" else planner.parse_memory(options.most)))
+
+
+# -- conversations -----------------------------------------------------------------------------------------------------
+def _check_saving(options: argparse.Namespace) -> None:
+    """Refuse what could not be reopened or saved, before a model is loaded."""
+    from longctx import conversations
+
+    if options.reopen:
+        conversations.read(options.reopen)
+    if options.save and not (options.reopen and os.path.realpath(options.save) == os.path.realpath(options.reopen)):
+        conversations.check_free(options.save)
+
+
+def _reopened(session: Any, options: argparse.Namespace) -> Any:
+    """The last answer of the conversation to go on with, checked again; None without one."""
+    if not options.reopen:
+        return None
+    answer = session.reopen(options.reopen)
+    for words in answer.outcome.differences:
+        print(f"note: {words}", file=sys.stderr)
+    return answer
+
+
+def _saved(options: argparse.Namespace, answer: Any) -> bool:
+    """Save a conversation where it shall be; a disk that does not take it does not end the chat."""
+    if options.save or options.reopen:
+        try:
+            answer.save(options.save or options.reopen)
+        except LongctxError as error:
+            print(f"longctx: {error}", file=sys.stderr)
+            return False
+    return True
 
 
 # -- the way to a session --------------------------------------------------------------------------------------------
@@ -258,6 +317,7 @@ def _parser() -> argparse.ArgumentParser:
         (ask, _add_ask),
         (summarize, _add_summarize),
         (chat, _add_chat),
+        (export, _add_export),
         (calibrate, _add_calibrate),
         (prefixes, _add_prefixes),
     ):
@@ -336,6 +396,7 @@ def _add_prefixes(parser: argparse.ArgumentParser) -> None:
 def _add_ask(parser: argparse.ArgumentParser) -> None:
     _add_plan(parser, nargs="+")
     parser.add_argument("-q", "--question", action="append", required=True, help="what to ask (repeatable)")
+    _add_conversation(parser)
     _add_sampling(parser)
 
 
@@ -346,7 +407,23 @@ def _add_summarize(parser: argparse.ArgumentParser) -> None:
 
 def _add_chat(parser: argparse.ArgumentParser) -> None:
     _add_plan(parser, nargs="+")
+    _add_conversation(parser)
     _add_sampling(parser)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a conversation that --save or answer.save() wrote")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the document there (default: print it)")
+    parser.add_argument("--title", help="of the document (default: names the sources)")
+    parser.add_argument("--reasoning", action="store_true", help="with what the model thought before each answer")
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
+
+
+def _add_conversation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--save", metavar="FILE", help="save the conversation there, after each answer")
+    parser.add_argument(
+        "--reopen", metavar="FILE", help="go on with a saved conversation; each answer is saved into it, unless --save is given"
+    )
 
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@
     │   └── DoesNotFitError      the memory is too small; the hint names alternatives
     ├── MissingPackageError      an optional package is needed
     ├── StoreError               the prefix store cannot be used
+    ├── ConversationError        a saved conversation cannot be read, or one cannot be saved
     ├── ClosedError              the session was closed
     └── Stopped                  the user stopped the work
 
@@ -105,6 +106,10 @@ class MissingPackageError(LongctxError, ImportError):
 
 class StoreError(LongctxError):
     """The prefix store cannot be used."""
+
+
+class ConversationError(LongctxError):
+    """A saved conversation cannot be read, or one cannot be saved."""
 
 
 class ClosedError(LongctxError):

@@ -13,15 +13,17 @@ from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any
 
-from longctx import citations, engines, prompts, retrieval, showing
-from longctx.answers import Answer, Outcome
+from longctx import citations, conversations, engines, prompts, reopening, retrieval, showing
+from longctx.answers import Answer
 from longctx.assembly import Exchange, Prompt, assemble, assemble_fitting
 from longctx.backends.base import Reuse, Sampling
+from longctx.conversations import Conversation, Turn
 from longctx.corpus import Corpus, clock
 from longctx.engines import Make
-from longctx.errors import ClosedError, FramesLostError, Stopped, UsageError
+from longctx.errors import ClosedError, ConversationError, FramesLostError, Stopped, UsageError
 from longctx.jobs import Job, in_kernel
 from longctx.models import with_weights
+from longctx.outcomes import Outcome
 from longctx.planning import fulfilled, loadable, plan, without_frames
 from longctx.plans import Plan
 from longctx.speech import Speech
@@ -93,7 +95,29 @@ class Session:
             UsageError: the question is empty, or a value is out of range.
             ClosedError: the session was closed.
         """
-        return self._ask(question, (), Sampling(temperature, top_p, top_k, max_tokens, seed), thinking, show)
+        return self._ask(question, None, Sampling(temperature, top_p, top_k, max_tokens, seed), thinking, show)
+
+    def reopen(self, path: str | os.PathLike[str]) -> Answer:
+        """Go on with a saved conversation: gives its last answer, ``.ask`` follows up, ``.turns`` has them all.
+
+        Every citation is checked again against the sources as they are now; one whose place or words are gone says so and is
+        not verified any more. The answer's notes tell which sources changed, and whether the model is another one.
+
+        Args:
+            path: a file that :meth:`longctx.Answer.save` wrote.
+
+        Raises:
+            ConversationError: it cannot be read, is no conversation, is damaged, or is of a newer longctx.
+            ClosedError: the session was closed.
+        """
+        saved = conversations.read(path)
+        answer: Answer | None = None
+        for number in range(len(saved.turns)):
+            answer = self._reopened(saved, number, answer)
+        assert answer is not None  # a conversation has a turn
+        if not in_kernel():
+            answer.job.wait()
+        return answer
 
     def summarize(self, *, max_tokens: int = 256, show: bool = True) -> Summary:
         """Summarise the corpus part by part, with citations. Returns at once.
@@ -177,18 +201,50 @@ class Session:
         path = self.plan.stream.span(reuse.known - start).path
         return replace(reuse, miss_reason=f"{reuse.miss_reason}, in {path} or after it") if path else reuse
 
-    def _ask(self, question: str, history: Sequence[Exchange], sampling: Sampling, thinking: bool | None, show: bool) -> Answer:
+    def _ask(self, question: str, before: Answer | None, sampling: Sampling, thinking: bool | None, show: bool) -> Answer:
         _check(question, sampling)
-
-        def follow(text: str, *, thinking: bool | None = thinking, show: bool = True, **options: Any) -> Answer:
-            told = Exchange(self._pointed(question), answer.text, answer.outcome.ids)
-            return self._ask(text, (*history, told), replace(sampling, **options), thinking, show)
-
-        answer = Answer(question, follow=follow, show=self._show)
+        answer = self._turn(question, before, sampling, thinking)
+        history = () if before is None else self._history(before)
         answer.job = Job(lambda job: self._answer(job, answer, history, sampling, thinking), title=question)
         self._submit(answer.job)
         if show:
             showing.show(answer, self.corpus)
+        return answer
+
+    def _turn(self, question: str, before: Answer | None, sampling: Sampling, thinking: bool | None) -> Answer:
+        """An answer whose job is still to be made; a follow-up is asked as it was, unless told otherwise."""
+
+        def follow(text: str, *, thinking: bool | None = thinking, show: bool = True, **options: Any) -> Answer:
+            return self._ask(text, answer, replace(sampling, **options), thinking, show)
+
+        asked = {"thinking": thinking, **asdict(sampling)}
+        answer = Answer(question, follow=follow, show=self._show, keep=self._conversation, before=before, options=asked)
+        return answer
+
+    def _history(self, answer: Answer) -> tuple[Exchange, ...]:
+        """The turns up to an answer, as a follow-up has them before it; waits for its end."""
+        return tuple(Exchange(self._pointed(told.question), told.text, told.outcome.ids) for told in answer.turns)
+
+    def _conversation(self, turns: Sequence[Turn]) -> Conversation:
+        """Turns with what they are with: the model, and the corpus as it is."""
+        plan = self.plan
+        return Conversation(
+            tuple(turns), plan.model, plan.tokenizer.fingerprint, prompts.VERSION, conversations.sources_of(plan.corpus)
+        )
+
+    def _reopened(self, saved: Conversation, number: int, before: Answer | None) -> Answer:
+        """A turn of a saved conversation; it is checked on the worker, since pictures may have to be read as text before."""
+        turn = saved.turns[number]
+        answer = self._turn(turn.question, before, _sampling(turn), turn.options.get("thinking"))
+        answer.partial, answer.partial_reasoning = turn.outcome.text, turn.outcome.reasoning
+
+        def check(job: Job[Outcome]) -> Outcome:
+            self.loading.result()
+            outcome = reopening.outcome(saved, number, self.corpus, self.plan.model, self.plan.tokenizer)
+            return replace(outcome, citations=self._showable(outcome.citations))
+
+        answer.job = Job(check, title=f"reopen {turn.question}")
+        self._submit(answer.job)
         return answer
 
     def _answer(
@@ -389,6 +445,16 @@ def _check(question: str, sampling: Sampling) -> None:
     if not isinstance(question, str) or not question.strip():
         raise UsageError(f"the question is empty: {question!r}", hint="ask something")
     sampling.check()
+
+
+def _sampling(turn: Turn) -> Sampling:
+    """How a saved turn was asked."""
+    sampling = Sampling(**{key: value for key, value in turn.options.items() if key != "thinking"})
+    try:
+        sampling.check()
+    except UsageError as error:
+        raise ConversationError(f"the turn {turn.question!r} cannot be gone on with: {error.message}") from error
+    return sampling
 
 
 def _nowhere(text: str, *, reasoning: bool) -> None:

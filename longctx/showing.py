@@ -214,7 +214,7 @@ class AnswerLive:
             unsupported=list(outcome.unsupported),
             usage=answer.to_json()["usage"],
             left_out=list(outcome.left_out),
-            notes=list(outcome.notes),
+            notes=[*outcome.differences, *outcome.notes],
         )
 
 
@@ -246,7 +246,7 @@ def citation_state(citation: Citation, corpus: Corpus, *, side: int = 0) -> Cita
         verified=citation.verified,
         basis=citation.basis,
         lines=source_lines(citation, corpus),
-        note=citation.note,
+        note=citation.remark,
         page=origin.number if isinstance(origin, Page) else None,
         box=origin.box if isinstance(origin, Page) else None,
         picture=picture,

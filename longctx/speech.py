@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
-from longctx.answers import Usage
 from longctx.backends.base import Reuse
+from longctx.outcomes import Usage
 
 THINK, END_OF_THINK = "<think>", "</think>"
 

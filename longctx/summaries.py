@@ -6,10 +6,10 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from longctx.answers import Outcome, Usage
 from longctx.citations import Citation
 from longctx.corpus import Corpus, Moment, Segment, Source
 from longctx.jobs import Job
+from longctx.outcomes import Outcome, Usage
 
 #: A summary has about so many parts at the most, however many files there are.
 MOST_PARTS = 12

@@ -10,7 +10,7 @@ from longctx.answers import Answer
 from longctx.corpus import Corpus
 from longctx.jobs import Job, Worker
 from longctx.views import answer as answer_view
-from longctx.views import progress, terminal
+from longctx.views import progress, terminal, units
 from longctx.views.live import Live
 
 T = TypeVar("T")
@@ -52,6 +52,14 @@ def _what_it_rests_on(live: showing.AnswerLive) -> str:
     state = live.state()
     same = all(citation.basis == "matched" for citation in state.citations)
     return answer_view.text(replace(state, text="") if same else state).partition("\n\n")[2]
+
+
+def recall(answer: Answer, corpus: Corpus) -> None:
+    """Print the last turn of a conversation that was reopened, with what differs since it was saved."""
+    earlier = len(answer.turns) - 1
+    if earlier:
+        print(f"({units.plural(earlier, 'earlier turn')})\n")
+    print(answer_view.text(showing.AnswerLive(answer, corpus).state()), flush=True)
 
 
 def prompt(text: str) -> str:

@@ -300,6 +300,116 @@ def test_chat_is_a_conversation(project: Path, tiny_models: Callable[[str], Path
     assert done.stdout.count("question (") == 3
 
 
+# -- conversations ---------------------------------------------------------------------------------------------------
+@pytest.fixture
+def chat(project: Path, tiny_models: Callable[[str], Path], cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs ``longctx chat`` with these questions."""
+
+    def run(questions: list[str], *options: str) -> int:
+        lines = iter([*questions, ""])
+        monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
+        model = str(tiny_models("llama"))
+        return cli.main(["chat", str(project), "--model", model, "--max-tokens", "4", "--temperature", "0", *options])
+
+    return run
+
+
+def questions_in(path: Path) -> list[str]:
+    return [turn["question"] for turn in json.loads(path.read_text(encoding="utf-8"))["turns"]]
+
+
+def test_a_chat_is_saved_reopened_and_goes_on_in_its_file(
+    chat: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    talk, other = tmp_path / "talk.json", tmp_path / "other.json"
+    assert chat(["How many?", "How long?"], "--save", str(talk)) == 0
+    assert questions_in(talk) == ["How many?", "How long?"]
+    capsys.readouterr()
+    assert chat(["Why?"], "--reopen", str(talk)) == 0
+    shown = capsys.readouterr().out
+    assert "1 earlier turn" in shown
+    assert "Q  How long?" in shown
+    assert questions_in(talk) == ["How many?", "How long?", "Why?"]
+    assert chat(["And?"], "--reopen", str(talk), "--save", str(other)) == 0
+    assert (len(questions_in(talk)), len(questions_in(other))) == (3, 4)
+
+
+def test_a_chat_that_could_not_be_saved_is_refused_before_a_model_is_loaded(
+    chat: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_session", lambda options: pytest.fail("loaded"))
+    (tmp_path / "notes.md").write_text("mine")
+    missing = str(tmp_path / "missing.json")
+    for wrong in (
+        ["--save", str(tmp_path / "notes.md")],
+        ["--save", str(tmp_path)],
+        ["--save", str(tmp_path / "no" / "talk.json")],
+        ["--reopen", missing],
+        ["--reopen", str(tmp_path / "notes.md")],
+    ):
+        assert chat(["Why?"], *wrong) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("longctx: ")
+        assert wrong[1] in error
+    assert (tmp_path / "notes.md").read_text() == "mine"
+
+
+def test_a_disk_that_fails_does_not_end_a_chat(
+    chat: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failed = os.replace, []
+
+    def once(source: Any, target: Any) -> None:
+        if Path(target).name == "talk.json" and not failed:
+            failed.append(target)
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", once)
+    assert chat(["How many?", "How long?"], "--save", str(tmp_path / "talk.json")) == 0
+    assert "No space left" in capsys.readouterr().err
+    assert questions_in(tmp_path / "talk.json") == ["How many?", "How long?"]
+
+
+def test_ask_goes_on_with_a_conversation_and_tells_what_has_changed(
+    project: Path, tiny_models: Callable[[str], Path], cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    talk = str(tmp_path / "talk.json")
+    command = ["ask", str(project), "--model", str(tiny_models("llama")), "--max-tokens", "4", "--json", "-q"]
+    assert cli.main([*command, "How many?", "--save", talk]) == 0
+    (project / "new.txt").write_text("new\n")
+    capsys.readouterr()
+    assert cli.main([*command, "How long?", "--reopen", talk]) == 0
+    captured = capsys.readouterr()
+    assert "new: new.txt" in captured.err
+    assert [answer["question"] for answer in json.loads(captured.out)["answers"]] == ["How long?"]
+    assert questions_in(Path(talk)) == ["How many?", "How long?"]
+    assert cli.main([*command, "One?", "-q", "Two?", "--reopen", talk]) == 2
+    assert "longctx chat" in capsys.readouterr().err
+
+
+def test_export_needs_the_file_alone(
+    project: Path, tiny_models: Callable[[str], Path], cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    talk, document = tmp_path / "talk.json", tmp_path / "talk.md"
+    command = ["ask", str(project), "--model", str(tiny_models("llama")), "--max-tokens", "4", "--json"]
+    assert cli.main([*command, "-q", "How many?", "--save", str(talk)]) == 0
+    capsys.readouterr()
+    code = f"import sys; from longctx import cli; cli.main(['export', {str(talk)!r}]); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60)
+    assert done.stdout.startswith("# A conversation about ")
+    assert "## 1. How many?" in done.stdout
+    assert done.stdout.endswith("False\n")
+    assert cli.main(["export", str(talk), "-o", str(document), "--title", "Mine", "--reasoning"]) == 0
+    assert str(document) in capsys.readouterr().err
+    assert document.read_text(encoding="utf-8").startswith("# Mine\n")
+    assert cli.main(["export", str(talk), "-o", str(document)]) == 1
+    assert "--force" in capsys.readouterr().err
+    assert cli.main(["export", str(talk), "-o", str(document), "--force"]) == 0
+    assert cli.main(["export", str(document)]) == 1
+    assert "no conversation" in capsys.readouterr().err
+
+
 def test_prefixes_are_listed_shown_and_pruned(
     project: Path, tiny_models: Callable[[str], Path], cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,13 +10,27 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from longctx.citations import marks
+from longctx.citations.again import again, referring, unmarked
 from longctx.citations.marks import Quote, Sentence
 from longctx.citations.quotes import Found, Segments, locate, search
 from longctx.citations.support import Matcher, claims
 from longctx.citations.times import held, named
 from longctx.corpus import Moment, Origin, origin_json
 
-__all__ = ["Citation", "Resolved", "at_times", "check", "held", "match", "named", "nearest", "resolve"]
+__all__ = [
+    "Citation",
+    "Resolved",
+    "again",
+    "at_times",
+    "check",
+    "held",
+    "match",
+    "named",
+    "nearest",
+    "referring",
+    "resolve",
+    "unmarked",
+]
 
 #: What the prompt has a model say where the sources do not state the answer.
 NOT_STATED = "The sources do not say."
@@ -38,6 +52,7 @@ class Citation:
         verified: whether the quote stands in the source at ``origin``.
         basis: ``"cited"`` by the model, or ``"matched"`` by longctx because the model cites nothing.
         note: what the user should know about it; may be empty.
+        lost: of a citation that was checked again, why it holds no longer; empty where it holds.
         shower: shows it where the user looks; the session provides it.
     """
 
@@ -48,6 +63,7 @@ class Citation:
     verified: bool = False
     basis: Literal["cited", "matched"] = "cited"
     note: str = ""
+    lost: str = ""
     shower: Callable[[Any], None] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -60,6 +76,11 @@ class Citation:
         """The place inside the file: ``"lines 41-52"``; empty where there is none."""
         return "" if self.origin is None else self.origin.where
 
+    @property
+    def remark(self) -> str:
+        """What the user should know about it: why it is lost, else its note."""
+        return self.lost or self.note
+
     def show(self) -> None:
         """Show the lines, the page or the frame."""
         if self.shower is None:
@@ -70,12 +91,12 @@ class Citation:
     def to_json(self) -> dict[str, Any]:
         """The citation as the JSON contract of ``longctx ask`` has it; ``path`` is None for a segment that does not exist."""
         place = dict.fromkeys(_PLACE_KEYS) if self.origin is None else origin_json(self.origin)
-        own = {"quote": self.quote, "verified": self.verified, "basis": self.basis, "note": self.note}
+        own = {"quote": self.quote, "verified": self.verified, "basis": self.basis, "note": self.remark}
         return {"number": self.number, "segment": self.segment, **place, **own}
 
     def __str__(self) -> str:
         quote = f": “{self.quote}”" if self.quote else ""
-        return f"[{self.number}] {self.label}{quote}" + (f" ({self.note})" if self.note else "")
+        return f"[{self.number}] {self.label}{quote}" + (f" ({self.remark})" if self.remark else "")
 
 
 _PLACE_KEYS = ("path", "first_line", "last_line", "cell", "page", "box", "start", "end")

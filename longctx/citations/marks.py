@@ -13,7 +13,8 @@ _NUMBER = r"(?:(?:seg(?:ment)?s?\.?|source|id)\s*)?#?[0-9]{1,9}"
 _ITEM = rf"{_NUMBER}(?:\s*[-–—]\s*{_NUMBER})?"
 _PLACE = r"(?:[\s,:]+(?:lines?|page|cell)\b[^\[\]<>\n]{0,40})?"
 _LIST = rf"\s*{_ITEM}(?:\s*(?:[,;&]|\band\b)+\s*{_ITEM})*{_PLACE}\s*"
-_MARK = re.compile(rf"\[{_LIST}\](?!\()|【{_LIST}】|<seg\s+[0-9]{{1,9}}{_PLACE}\s*>", re.IGNORECASE)
+#: A place at which an answer cites.
+MARK = re.compile(rf"\[{_LIST}\](?!\()|【{_LIST}】|<seg\s+[0-9]{{1,9}}{_PLACE}\s*>", re.IGNORECASE)
 _RANGE = re.compile(rf"({_NUMBER})(?:\s*[-–—]\s*({_NUMBER}))?", re.IGNORECASE)
 _PLACE_AT_END = re.compile(r"[\s,:]+(?:lines?|page|cell)\b.*", re.IGNORECASE | re.DOTALL)
 
@@ -121,7 +122,7 @@ def sentences(text: str, known: Container[int]) -> list[Sentence]:
 
 def _marks(text: str, set_off: Sequence[re.Match[str]], known: Container[int]) -> Iterator[Mark]:
     code = [match.span() for match in set_off if match["code"] is not None or match["fence"] is not None]
-    for match in _MARK.finditer(text):
+    for match in MARK.finditer(text):
         ids = tuple(dict.fromkeys(_ids(match.group(), known)))
         attached = match.start() > 0 and (text[match.start() - 1].isalnum() or text[match.start() - 1] in "_)")
         if attached and not any(number in known for number in ids):

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from longctx import showing
-from longctx.answers import Outcome
 from longctx.citations import Citation
 from longctx.corpus import Box, Corpus, Frame, Lines, Moment, Page, Segment, Source
 from longctx.errors import FramesLostError, SourceChangedError
+from longctx.outcomes import Outcome
 from longctx.summaries import PartSummary
 from longctx.views import answer, citations, timeline
 from longctx.views.answer import AnswerState
