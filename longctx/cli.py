@@ -66,7 +66,9 @@ def ask(options: argparse.Namespace) -> int:
     stopped = False
     answers = []
     with _session(options) as session:
-        begun = _reopened(session, options)
+        begun = session.reopen(options.reopen) if options.reopen else None
+        for words in begun.outcome.differences if begun else ():
+            print(f"note: {words}", file=sys.stderr)
         for number, question in enumerate(options.question, start=1):
             answer = (begun or session).ask(question, show=False, **_sampling(options))
             if len(options.question) > 1 and not options.json:
@@ -103,7 +105,7 @@ def chat(options: argparse.Namespace) -> int:
     _check_saving(options)
     kept = True
     with _session(options) as session:
-        begun = _reopened(session, options)
+        begun = session.reopen(options.reopen) if options.reopen else None
         if begun is not None:
             terminal.recall(begun, session.corpus)
         ask: Callable[..., Any] = (begun or session).ask
@@ -186,18 +188,9 @@ def _check_saving(options: argparse.Namespace) -> None:
 
     if options.reopen:
         conversations.read(options.reopen)
-    if options.save and not (options.reopen and os.path.realpath(options.save) == os.path.realpath(options.reopen)):
-        conversations.check_free(options.save)
-
-
-def _reopened(session: Any, options: argparse.Namespace) -> Any:
-    """The last answer of the conversation to go on with, checked again; None without one."""
-    if not options.reopen:
-        return None
-    answer = session.reopen(options.reopen)
-    for words in answer.outcome.differences:
-        print(f"note: {words}", file=sys.stderr)
-    return answer
+    if path := options.save or options.reopen:
+        going_on = options.reopen is not None and os.path.realpath(path) == os.path.realpath(options.reopen)
+        conversations.check_free(path, going_on=going_on)
 
 
 def _saved(options: argparse.Namespace, answer: Any) -> bool:

@@ -47,8 +47,7 @@ def compare(before: Sequence[SourceRead], now: Sequence[SourceRead]) -> Changes:
     changed: b.py; renamed: a.py is c.py now
     """
     old, new = {source.path: source for source in before}, {source.path: source for source in now}
-    fresh = {source.sha256: path for path, source in reversed(new.items()) if path not in old and source.sha256}
-    renamed = {path: fresh.pop(s.sha256) for path, s in old.items() if path not in new and s.sha256 in fresh}
+    renamed = _renamed([s for s in before if s.path not in new], [s for s in now if s.path not in old])
     changed = tuple(path for path, s in old.items() if path in new and _content(new[path]) != _content(s))
     return Changes(
         unchanged=frozenset(path for path in new if path in old and path not in changed) | frozenset(renamed.values()),
@@ -57,6 +56,14 @@ def compare(before: Sequence[SourceRead], now: Sequence[SourceRead]) -> Changes:
         gone=tuple(path for path in old if path not in new and path not in renamed),
         new=tuple(path for path in new if path not in old and path not in renamed.values()),
     )
+
+
+def _renamed(gone: Sequence[SourceRead], fresh: Sequence[SourceRead]) -> dict[str, str]:
+    """New paths by old ones; of several sources with the same content, in their order."""
+    paths: dict[str, list[str]] = {}
+    for source in reversed(fresh):
+        paths.setdefault(source.sha256, []).append(source.path)
+    return {source.path: paths[source.sha256].pop() for source in gone if source.sha256 and paths.get(source.sha256)}
 
 
 def _content(source: SourceRead) -> tuple[int, str]:

@@ -292,4 +292,7 @@ def test_sources_are_compared_by_content_and_many_are_counted() -> None:
     old = [SourceRead(f"{n}.py", "code", 1, f"{n}") for n in range(9)]
     assert str(compare(old, old)) == ""
     assert str(compare(old, [])) == "gone: 0.py, 1.py, 2.py, 3.py, 4.py and 4 more"
+    assert compare([SourceRead("a", sha256="x"), SourceRead("b", sha256="x")], [SourceRead("s/a", sha256="x")]).gone == ("b",)
+    moved = compare(old, [SourceRead(f"src/{source.path}", "code", 1, "0") for source in old])
+    assert (moved.renamed, len(moved.new)) == ({"0.py": "src/0.py"}, 8)
     assert compare(old, [SourceRead("copy.py", "code", 1, "3"), *old]).new == ("copy.py",)

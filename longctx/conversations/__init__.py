@@ -119,7 +119,7 @@ def read(path: str | os.PathLike[str]) -> Conversation:
         return _from_json(records.Record(data, "the file"))
     except records.MalformedError as error:
         raise ConversationError(
-            f"{os.fsdecode(path)!r} is no whole conversation: {error}", hint="it was changed by hand, or is damaged"
+            f"{os.fsdecode(path)!r} is no whole conversation: {error}", hint="take a copy of it that was not changed by hand"
         ) from error
 
 
@@ -183,14 +183,18 @@ def export(path: str | os.PathLike[str], text: str, *, overwrite: bool = False) 
     return place
 
 
-def check_free(path: str | os.PathLike[str]) -> None:
-    """Refuse a file in which a new conversation could not be saved, before anything is asked.
+def check_free(path: str | os.PathLike[str], *, going_on: bool = False) -> None:
+    """Refuse a file in which a conversation could not be saved, before anything is asked.
+
+    Args:
+        path: of the file.
+        going_on: whether the conversation is the one that the file holds.
 
     Raises:
         ConversationError: a file is there already, or none can be made there.
     """
     place = files.target(path)
-    if place.exists():
+    if place.exists() and not going_on:
         raise ConversationError(f"{str(place)!r} is there already", hint="--reopen goes on with it; or give another name")
     files.check_folder(place)
 

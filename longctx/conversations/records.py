@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -14,6 +15,10 @@ from longctx.outcomes import Outcome, Usage
 
 #: Whole numbers beyond this are no count of anything.
 MOST = 1 << 53
+
+
+#: A list of numbers over lines, such as token ids; no text holds a newline, which JSON escapes.
+_NUMBERS = re.compile(r"\[\n *-?\d[^\[\]{}\"]*\]")
 
 
 class MalformedError(ValueError):
@@ -137,6 +142,7 @@ class Record:
 def encoded(value: Mapping[str, Any]) -> bytes:
     """JSON in UTF-8. Bytes of file names that are no UTF-8 stand as escapes, which JSON reads back."""
     text = json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)
+    text = _NUMBERS.sub(lambda found: "".join(found[0].split()).replace(",", ", "), text)
     return (text + "\n").encode("utf-8", "backslashreplace")
 
 

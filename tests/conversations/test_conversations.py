@@ -181,6 +181,7 @@ def test_a_link_goes_on_leading_to_the_file(talk: Path) -> None:
 
 def test_a_place_where_nothing_can_be_saved_is_known_before_anything_is_asked(talk: Path) -> None:
     conversations.check_free(talk.with_name("new.json"))
+    conversations.check_free(talk, going_on=True)
     assert [file.name for file in talk.parent.iterdir()] == ["talk.json"]
     for wrong in (talk, talk.parent, talk.parent / "no" / "talk.json", "", "a\0b", talk / "below.json"):
         with pytest.raises(ConversationError) as refused:
@@ -318,7 +319,13 @@ def test_a_title_names_the_sources(paths: list[str], title: str) -> None:
 
 
 def test_the_encoded_file_is_for_people_too() -> None:
-    assert "漢字" in records.encoded({"answer": "漢字"}).decode()
+    written = records.encoded(
+        {"answer": "漢字 [\n1,\n 2]", "ids": [1, 22, 333], "box": [0.5, -1.0], "turns": [], "a": [{}]}
+    ).decode()
+    assert '"ids": [1, 22, 333],\n' in written
+    assert '"box": [0.5, -1.0],\n' in written
+    assert json.loads(written)["answer"] == "漢字 [\n1,\n 2]"
+    assert "漢字" in written
 
 
 def test_the_bytes_of_a_file_name_come_back(tmp_path: Path) -> None:
