@@ -15,6 +15,7 @@ from longctx import conversations
 from longctx.conversations import SourceRead
 from longctx.errors import ClosedError, ConversationError
 from longctx.reopening import compare
+from tests.videos import make_video
 
 QUESTIONS = ("How many attempts?", "And how long does it wait?", "How often does the station send?")
 
@@ -212,6 +213,25 @@ def test_a_lost_citation_shows_no_lines_of_another_segment(told: Told, talk: Pat
     shown = capsys.readouterr().out
     assert "no longer among the sources" in shown
     assert "Weather" not in shown
+
+
+def test_moments_of_a_video_hold_while_it_is_the_same_and_without_words_no_longer(
+    told: Told, tmp_path: Path, tiny_models: Callable[[str], Path]
+) -> None:
+    clip, talk, qwen = told.project / "clip.mp4", tmp_path / "talk.json", tiny_models("qwen3_5")
+    make_video(clip, [i / 4 for i in range(80)], subtitles=[(12.0, 14.0, "Five attempts.")])
+    with told.session("Nothing is known.", model=qwen) as session:
+        first = session.ask("What is shown at 3 seconds?")
+        second = first.ask("What is said at 13 seconds?")
+        second.save(talk)
+        places = [place for turn in second.turns for place in turn.citations if place.origin.path == "clip.mp4"]
+        assert [bool(place.quote) for place in places] == [False, True]
+        again = session.reopen(talk)
+        assert [turn.citations for turn in again.turns] == [turn.citations for turn in second.turns]
+    make_video(clip, [i / 4 for i in range(81)], subtitles=[(12.0, 14.0, "Five attempts.")])
+    with told.session(model=qwen) as session:
+        lost = [place for turn in session.reopen(talk).turns for place in turn.citations if place.origin.path == "clip.mp4"]
+    assert [(place.verified, bool(place.lost)) for place in lost] == [(False, True), (True, False)]
 
 
 # -- the user's side ---------------------------------------------------------------------------------------------------
