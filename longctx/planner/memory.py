@@ -218,9 +218,20 @@ def kv_packable(geometry: Geometry, tokens: int, precision: Precision) -> int:
     return 2 * geometry.kv_heads * precision.kv_bytes(geometry.head_dim) * geometry.count("full_attention") * tokens
 
 
-def prefix(geometry: Geometry, tokens: int, precision: Precision = BF16) -> int:
-    """Bytes on disk of a prefix: its K/V, and snapshots of the state on the way and at its end."""
+def prefix(geometry: Geometry, tokens: int, precision: Precision = BF16, *, squeezed_by: int = 0) -> int:
+    """Bytes on disk of a prefix: its K/V, and snapshots of the state on the way and at its end.
+
+    Args:
+        geometry: of the model.
+        tokens: of the prefix.
+        precision: of weights and K/V.
+        squeezed_by: tokens that share the scales where K/V that is not packed is kept in a byte a number; 0 where it is not.
+    """
     kv, state = kv_cache(geometry, tokens, precision), geometry.state_bytes(precision.element)
+    if squeezed_by and not precision.kv_dtype:
+        numbers = 2 * geometry.kv_heads * geometry.head_dim * geometry.count("full_attention")
+        scales = precision.element * -(-tokens // squeezed_by)
+        kv += numbers * (tokens + scales) - kv_packable(geometry, tokens, precision)
     return kv + (state * (1 + int(SNAPSHOT_SHARE * kv / state)) if state else 0)
 
 

@@ -90,7 +90,7 @@ def fingerprint(spec: LoadSpec, dtype: torch.dtype) -> str:
     """What a prefix depends on besides its tokens: weights, precision, K/V, rope parameters, prompt version."""
     digest = hashlib.sha256()
     rope = sorted((spec.rope_parameters or {}).items())
-    digest.update(repr((spec.bits, str(dtype), spec.kv_dtype, rope, spec.prompt_version)).encode())
+    digest.update(repr((spec.bits, str(dtype), spec.kv_dtype, spec.disk_dtype, rope, spec.prompt_version)).encode())
     digest.update((spec.folder / "config.json").read_bytes())
     for file in sorted(spec.folder.glob("*.safetensors")):
         digest.update(_sample(file))
