@@ -9,8 +9,6 @@ llama-cpp-python 0.3.36, which compiles for some minutes. About two minutes.
 
 from __future__ import annotations
 
-import argparse
-import inspect
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,15 +20,20 @@ from typing import Any
 NEW, ROUNDS, WINDOW, CHUNK = 128, 3, 2_048, 512
 LIMITS = {"free_to_transformers": 1.5, "free_to_llama_cpp": 0.7, "quote_to_llama_cpp": 1.0}
 FREE = "The history of Paris begins with"
-#: A function of the standard library, which a source file holds and an answer says again.
-QUOTE = inspect.getsource(argparse._SubParsersAction)
+TEXT = (
+    "The lighthouse of Port Saint Anne was built in 1873 by the engineer Louis Marchand. It is forty-two metres high and stands "
+    "on a rock that is covered by water at high tide. Its lamp burned oil until 1921, when the island was connected to the power "
+    "grid of the mainland. Since 1987 nobody lives in the tower any more; the light is switched on and off by a computer in the "
+    "harbour office. Every summer about nine thousand people climb its two hundred and eleven steps to look at the bay and at "
+    "the ships that wait for the tide."
+)
+QUOTE = f"<|im_start|>user\n{TEXT}\n\nCopy the text above word for word.<|im_end|>\n<|im_start|>assistant\n"
 #: Speaks NEW tokens after a prompt's ids, greedily; the moments at which they came.
 Speak = Callable[[list[int]], list[float]]
 
 
-def run(free: str = FREE, quote: str = "") -> dict[str, object]:
+def run(free: str = FREE, quote: str = QUOTE) -> dict[str, object]:
     began = time.monotonic()
-    quote = quote or f"{QUOTE}\n\n# The same class again, word for word:\n\n{QUOTE[:60]}"
     with tempfile.TemporaryDirectory() as folder:
         engine, tokenizer = _engine(Path(folder))
         peers: dict[str, Speak] = {
@@ -96,6 +99,8 @@ def _transformers(engine: Any) -> Speak:
     kept = next((engine.spec.cache_folder / "quantized").iterdir())
     model = AutoModelForCausalLM.from_pretrained(kept, dtype=torch.bfloat16, local_files_only=True).eval()
 
+    options: dict[str, Any] = {"do_sample": False, "repetition_penalty": 1.0, "min_new_tokens": NEW, "max_new_tokens": NEW}
+
     class Moments(list[float]):
         """What generate calls a streamer: it is given the prompt, then every token."""
 
@@ -108,9 +113,7 @@ def _transformers(engine: Any) -> Speak:
     def speak(ids: list[int]) -> list[float]:
         moments, prompt = Moments(), torch.tensor([ids])
         with torch.inference_mode():
-            model.generate(
-                prompt, do_sample=False, repetition_penalty=1.0, min_new_tokens=NEW, max_new_tokens=NEW, streamer=moments
-            )
+            model.generate(prompt, **options, streamer=moments)
         return moments
 
     return speak
