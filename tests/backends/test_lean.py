@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,6 +79,21 @@ def test_what_is_unusual_goes_the_usual_way(models: tuple[Any, Any], options: di
     with torch.set_grad_enabled(options.get("grad", False)):
         logits = [model(input_ids=read, **given).logits[:, 6:] for model in (usual, made)]
     assert (logits[0] - logits[1]).abs().max() < TOLERANCE
+
+
+@pytest.mark.parametrize("name", lean.NORMS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_norms_give_what_those_of_transformers_give(name: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    norm = getattr(importlib.import_module(lean.NORMS[name]), name)(48, eps=1e-3).to(dtype)
+    norm.weight.data += 0.3 * torch.randn(48).to(dtype)
+    given = [3 * torch.randn(2, 7, 48).to(dtype) for _ in range(2 if name.endswith("Gated") else 1)]
+    before = [part.clone() for part in given]
+    with torch.inference_mode():
+        found, expected = lean._Norm(norm)(*given), norm(*given)
+    assert found.dtype == expected.dtype
+    assert torch.allclose(found, expected, rtol=2e-6 if dtype == torch.float32 else 0.01, atol=1e-6)
+    assert all(torch.equal(a, b) for a, b in zip(given, before, strict=True)), "what was given was changed"
 
 
 def test_layers_that_are_more_than_plain_stay_as_they_are() -> None:

@@ -16,7 +16,7 @@ from longctx.backends.transformers import chunks, weights
 from longctx.backends.transformers.cache import State, cache_argument
 from longctx.backends.transformers.chunks import Reading, Step
 from longctx.backends.transformers.drafts import Drafts, Trial
-from longctx.backends.transformers.measure import PeakMeter
+from longctx.backends.transformers.measure import PeakMeter, used_again
 from longctx.backends.transformers.packed import layer_maker
 from longctx.backends.transformers.sampling import Sampler
 from longctx.backends.transformers.stored import StoredPrefix
@@ -61,7 +61,7 @@ class TransformersBackend:
         state.reserve(len(ids))
         head = min(marks, default=0)
         head_ends = chunks.upto(reading.ends, head)
-        with self.meter, torch.inference_mode(), reading, self.stored.holding(reading.keys, head_ends):
+        with self.meter, torch.inference_mode(), used_again(), reading, self.stored.holding(reading.keys, head_ends):
             reuse = self._reuse(state, reading.keys, head, job)
             for stop in reading.stops(state.length, marks):
                 job.check()

@@ -8,12 +8,12 @@ known to be no more than this; whatever is unusual (a mask, a batch, no cache) g
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
-from torch.nn.functional import rms_norm
+from torch.nn.functional import silu
 
 from longctx.backends.transformers.attention import NAME, attend
 from longctx.planner.memory import HEAD_COPY_MOST
@@ -24,6 +24,17 @@ PLAIN = {
     "MistralDecoderLayer": "transformers.models.mistral.modeling_mistral",
     "Qwen2DecoderLayer": "transformers.models.qwen2.modeling_qwen2",
     "Qwen3DecoderLayer": "transformers.models.qwen3.modeling_qwen3",
+}
+#: RMS norms of transformers 5.23, by their weight or by 1 + weight, some with a gate.
+NORMS = {
+    "LlamaRMSNorm": "transformers.models.llama.modeling_llama",
+    "MistralRMSNorm": "transformers.models.mistral.modeling_mistral",
+    "Qwen2RMSNorm": "transformers.models.qwen2.modeling_qwen2",
+    "Qwen3RMSNorm": "transformers.models.qwen3.modeling_qwen3",
+    "Qwen3_5RMSNorm": "transformers.models.qwen3_5.modeling_qwen3_5",
+    "Qwen3_5RMSNormGated": "transformers.models.qwen3_5.modeling_qwen3_5",
+    "Qwen3_5MoeRMSNorm": "transformers.models.qwen3_5_moe.modeling_qwen3_5_moe",
+    "Qwen3_5MoeRMSNormGated": "transformers.models.qwen3_5_moe.modeling_qwen3_5_moe",
 }
 Matrix = Callable[[torch.Tensor], torch.Tensor]
 
@@ -45,8 +56,14 @@ def use(model: Any, *, head: bool = False) -> None:
     if head and out.bias is None and out.weight.dtype == torch.bfloat16 and out.weight.numel() <= HEAD_COPY_MOST:
         out.forward = _Head(out)
     for module in list(model.modules()):
-        if PLAIN.get(type(module).__name__) == type(module).__module__:
+        if _known(module, NORMS):
+            module.forward = _Norm(module)
+        elif _known(module, PLAIN):
             module.forward = _Layer(module)
+
+
+def _known(module: Any, kinds: Mapping[str, str]) -> bool:
+    return kinds.get(type(module).__name__) == type(module).__module__
 
 
 class _Layer:
@@ -61,8 +78,8 @@ class _Layer:
         self._usual = layer.forward
         self._attention = attention
         self._number, self._size, self._scale = attention.layer_idx, attention.head_dim, attention.scaling
-        self._before, self._between = _Norm(layer.input_layernorm), _Norm(layer.post_attention_layernorm)
-        self._norms = [_Norm(norm) if norm is not None else None for norm in _norms(attention)]
+        self._before, self._between = layer.input_layernorm, layer.post_attention_layernorm
+        self._norms = [getattr(attention, name, None) for name in ("q_norm", "k_norm")]
         self._qkv = _matrix(attention.q_proj, attention.k_proj, attention.v_proj)
         self._out = _matrix(attention.o_proj)
         self._gate_up = _matrix(mlp.gate_proj, mlp.up_proj)
@@ -124,14 +141,24 @@ class _Head:
 
 
 class _Norm:
-    """An RMS norm."""
+    """An RMS norm in place on one copy: fresh memory for each of its steps takes ten times as long as the steps."""
 
     def __init__(self, norm: Any) -> None:
-        self._weight, self._epsilon = norm.weight, norm.variance_epsilon
-        self._shape = tuple(norm.weight.shape)
+        self._plain = hasattr(norm, "variance_epsilon")  # else by 1 + weight, before rounding
+        self._epsilon = norm.variance_epsilon if self._plain else norm.eps
+        self._weight = norm.weight if self._plain else 1 + norm.weight.float()
+        self._usual = norm.forward
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return rms_norm(x, self._shape, self._weight, self._epsilon)
+    def __call__(self, hidden_states: torch.Tensor, gate: torch.Tensor | None = None) -> Any:
+        if torch.is_grad_enabled():
+            return self._usual(*(part for part in (hidden_states, gate) if part is not None))
+        x = hidden_states.to(torch.float32, copy=True)
+        squares = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_()
+        x.mul_(squares.div_(x.shape[-1]).add_(self._epsilon).rsqrt_())
+        if not self._plain:
+            return x.mul_(self._weight).to(hidden_states.dtype)
+        x = x.to(hidden_states.dtype).mul_(self._weight)
+        return x if gate is None else silu(gate.to(torch.float32, copy=True), inplace=True).mul_(x).to(x.dtype)
 
 
 class _Nf4:
@@ -195,11 +222,8 @@ def _packable(module: Any) -> bool:
     """Whether bitsandbytes would pack a matrix for its kernel on this CPU."""
     state = getattr(module.weight, "quant_state", None)
     fast = getattr(module, "support_avx512bf16_for_cpu", False)
-    return bool(fast and state is not None and state.quant_type == "nf4" and not getattr(state, "packing_format_for_cpu", False))
-
-
-def _norms(attention: Any) -> tuple[Any, Any]:
-    return getattr(attention, "q_norm", None), getattr(attention, "k_norm", None)
+    packed = getattr(state, "packing_format_for_cpu", False)
+    return bool(fast and state is not None and state.quant_type == "nf4" and not packed)
 
 
 def _rotated(heads: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from longctx.backends.base import LoadSpec
-from longctx.backends.transformers import attention, lean
+from longctx.backends.transformers import attention, delta, lean
 from longctx.backends.transformers.measure import given_back
 from longctx.errors import DoesNotFitError, ModelDamagedError, ModelError
 from longctx.jobs import Job
@@ -66,6 +66,7 @@ def load(spec: LoadSpec, job: Job[Any]) -> Loaded:
             adviser.addFilter(_no_advice)  # the same one again is not added
     attention.use(model, packed=bool(spec.kv_dtype) or spec.kv_host)
     lean.use(model, head=spec.bits == 4)
+    delta.use(model)
     if spec.rope_parameters:
         verify_rope(model, spec.rope_parameters, spec.name)
     job.check()
