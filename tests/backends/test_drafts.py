@@ -79,12 +79,12 @@ def test_a_guess_that_is_under_way_when_the_answer_ends_leaves_nothing_behind(
         said = list(itertools.islice(decoding, 6))
         decoding.close()
     else:
-        said, stopping = [], job()
+        stopping = job()
+        decoding = engine.decode(GUESSING, [], stopping)
+        said = list(itertools.islice(decoding, 6))
+        stopping.cancel()
         with pytest.raises(Stopped):
-            for token in engine.decode(GUESSING, [], stopping):
-                said.append(token)
-                if len(said) == 6:
-                    stopping.cancel()
+            next(decoding)
     follow_up = [*PROMPT, *said, *tokens(20, 2)]
     engine.prefill(follow_up, job())
     assert (engine.logits - reference(engine, follow_up)).abs().max() < TOLERANCE

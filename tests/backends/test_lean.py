@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ TOLERANCE = 1e-5
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def models(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any]]:
+def models(request: pytest.FixtureRequest) -> tuple[Any, Any]:
     """A model as transformers makes it, and the same one made lean."""
     torch.manual_seed(0)
     usual = AutoModelForCausalLM.from_config(AutoConfig.for_model(request.param, **{**SIZES, **KINDS[request.param]}))
@@ -41,7 +40,7 @@ def models(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any]]:
     attention.use(made)
     lean.use(made)
     assert all(isinstance(layer.forward, lean._Layer) for layer in made.model.layers)
-    yield usual, made
+    return usual, made
 
 
 def ids(count: int, batch: int = 1) -> torch.Tensor:

@@ -21,11 +21,11 @@ NEW, ROUNDS, WINDOW, CHUNK = 128, 3, 2_048, 512
 LIMITS = {"free_to_transformers": 1.5, "free_to_llama_cpp": 0.7, "quote_to_llama_cpp": 1.0}
 FREE = "The history of Paris begins with"
 TEXT = (
-    "The lighthouse of Port Saint Anne was built in 1873 by the engineer Louis Marchand. It is forty-two metres high and stands "
-    "on a rock that is covered by water at high tide. Its lamp burned oil until 1921, when the island was connected to the power "
-    "grid of the mainland. Since 1987 nobody lives in the tower any more; the light is switched on and off by a computer in the "
-    "harbour office. Every summer about nine thousand people climb its two hundred and eleven steps to look at the bay and at "
-    "the ships that wait for the tide."
+    "The lighthouse of Port Saint Anne was built in 1873 by the engineer Louis Marchand. It is forty-two metres high and "
+    "stands on a rock that is covered by water at high tide. Its lamp burned oil until 1921, when the island was connected to "
+    "the power grid of the mainland. Since 1987 nobody lives in the tower any more; the light is switched on and off by a "
+    "computer in the harbour office. Every summer about nine thousand people climb its two hundred and eleven steps to look at "
+    "the bay and at the ships that wait for the tide."
 )
 QUOTE = f"<|im_start|>user\n{TEXT}\n\nCopy the text above word for word.<|im_end|>\n<|im_start|>assistant\n"
 #: Speaks NEW tokens after a prompt's ids, greedily; the moments at which they came.

@@ -1,8 +1,8 @@
 """Reading a prompt in chunks against a plain loop over transformers at its best chunk size: time and peak memory, in one run.
 
 16,384 tokens in bfloat16, by SmolLM2 and by a small random model of Qwen3.5's shape. Each run has a process of its own, and all
-of them read the same. The limits: at least 1.1 times as fast on SmolLM2 and 1.2 times on the hybrid, chunks of 2,048 at most 1.1
-times our own time for one step, and less memory. About ten minutes; Linux only.
+of them read the same. The limits: at least 1.1 times as fast on SmolLM2 and 1.2 times on the hybrid, chunks of 2,048 at most
+1.1 times our own time for one step, and less memory. About ten minutes; Linux only.
 
 ``python -m tests.bench prefill [TOKENS [MODEL]]``
 """

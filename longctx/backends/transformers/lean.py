@@ -98,9 +98,7 @@ class _Layer:
         cache = next((options[name] for name in ("cache", "past_key_values") if options.get(name) is not None), None)
         plain = attention_mask is None and len(hidden_states) == 1 and cache is not None and position_embeddings is not None
         if not plain or torch.is_grad_enabled():
-            return self._usual(
-                hidden_states, attention_mask=attention_mask, position_embeddings=position_embeddings, **options
-            )
+            return self._usual(hidden_states, attention_mask=attention_mask, position_embeddings=position_embeddings, **options)
         assert position_embeddings is not None
         after = hidden_states + self._attended(self._before(hidden_states), *position_embeddings, cache)
         gate, up = self._gate_up(self._between(after)).chunk(2, -1)
