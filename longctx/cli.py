@@ -368,6 +368,9 @@ def _add_plan(parser: argparse.ArgumentParser, nargs: str = "*") -> None:
         help="of the room for sources, for a path, folder or pattern as it is cited: a share up to 1, or tokens (repeatable)",
     )
     parser.add_argument("--no-store", dest="store", action="store_false", help="keep no prefix on disk")
+    parser.add_argument(
+        "--store-int8", dest="store", action="store_const", const="int8", help="keep K/V on disk in a byte a number"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     _add_yes(parser)
 

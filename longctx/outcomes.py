@@ -22,6 +22,8 @@ class Usage:
         seconds_to_first_token: from the start of the work to the first token; a session's first answer accounts for the
             reading of the corpus while it was loaded.
         decode_tokens_per_s: after the first token.
+        guessed_tokens: tokens of the answer that were guessed from the prompt; see :class:`~longctx.backends.base.Sampling`.
+        accepted_tokens: how many of them the model said itself.
     """
 
     prompt_tokens: int = 0
@@ -31,6 +33,8 @@ class Usage:
     new_tokens: int = 0
     seconds_to_first_token: float = 0.0
     decode_tokens_per_s: float = 0.0
+    guessed_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from longctx.jobs import Job
 from longctx.looking import Seen, Wishes
 from longctx.models import ModelFiles
 from longctx.planner import Budget, Device, Figures, Geometry, Sight
-from longctx.plans import Plan, Reading, Request
+from longctx.plans import SQUEEZED, Plan, Reading, Request
 from longctx.stream import Tokenizer, VisionFormat, build
 
 __all__ = ["Agree", "embedded_model", "fulfilled", "loadable", "plan", "without_frames"]
@@ -44,7 +44,7 @@ def plan(
     reserve: int | None = None,
     chunk: int | None = None,
     device: str | None = None,
-    store: bool = True,
+    store: bool | str = True,
     fps: float | None = None,
     frames: int | None = None,
     pixels: int | None = None,
@@ -75,7 +75,8 @@ def plan(
         chunk: tokens of one prefill step.
         device: ``"cuda"``, ``"mps"`` or ``"cpu"``; None detects. With ``memory`` it may be one that is not in this machine:
             ``device="cuda", memory="24GB"`` plans for a GPU with 24 GB.
-        store: whether to keep the prefix on disk, so that it is read once.
+        store: whether to keep the prefix on disk, so that it is read once; ``"int8"`` keeps its K/V there in a byte a number,
+            in half the space or a quarter, and what is restored differs a little (``python -m tests.bench kv``).
         fps: frames of a second of video; None takes 2, or as many as the window has room for.
         frames: of each video, in the stead of ``fps``; 0 leaves the subtitles only.
         pixels: of each frame, width x height; None takes about 448 x 256.
@@ -106,6 +107,8 @@ def plan(
     if read is None and budgets:
         raise UsageError(f"budgets={budgets!r} say what is read of a corpus, and there is none")
     given = {} if read is None or budgets is None else budgeting.check(read, budgets)
+    if store not in (True, False, SQUEEZED):
+        raise UsageError(f"store={store!r} is none of True, False, {SQUEEZED!r}")
     limit = planner.parse_memory(memory) if memory is not None else None
     place = planner.device_for(device, limit)
     asked = {
@@ -302,6 +305,7 @@ def _figures(
         overhead_tokens=overhead,
         device=request.device,
         speeds=speeds.kept(request.device),
+        squeezed=request.store == SQUEEZED,
         **counted,
         **request.figures,
     )

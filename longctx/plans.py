@@ -22,6 +22,9 @@ from longctx.planner import Budget, Device, Division, Figures, launch
 from longctx.stream import Tokenizer, TokenStream, VisionFormat
 from longctx.views import budget
 
+#: What ``store=`` is for a prefix whose K/V takes a byte a number on disk.
+SQUEEZED = "int8"
+
 
 @dataclass(frozen=True)
 class Request:
@@ -33,7 +36,7 @@ class Request:
         device: where it will run.
         figures: what the planner is asked, by the names of its arguments.
         wishes: about what is to be seen.
-        store: whether the prefix is kept on disk.
+        store: whether the prefix is kept on disk; SQUEEZED keeps K/V there in a byte a number.
         budgets: shares of the room for segments (float) or tokens (int), by path, folder or pattern.
         division: of the room, where it is to stay as it was planned.
         lost: times of frames that turned out not to be decodable, by path.
@@ -46,7 +49,7 @@ class Request:
     device: Device
     figures: Mapping[str, Any]
     wishes: Wishes
-    store: bool
+    store: bool | str
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     division: Division | None = None
     lost: Mapping[str, Collection[float]] = field(default_factory=dict)
@@ -197,6 +200,7 @@ class Plan:
             prefix_folder=keeping.folder() if self.request.store else None,
             prompt_version=prompts.VERSION,
             kv_dtype="" if self.figures.kv_dtype == self.figures.dtype else self.figures.kv_dtype,
+            disk_dtype=SQUEEZED if self.request.store == SQUEEZED else "",
             kv_host=self.figures.kv_device != self.device.kind,
         )
 

@@ -306,7 +306,7 @@ class Session:
             stopped=stopped,
             citations=self._showable(found.citations),
             unsupported=found.unsupported,
-            usage=speech.usage(len(prompt.ids), reuse),
+            usage=speech.usage(len(prompt.ids), reuse, backend.drafted),
             memory={"peak": memory.peak, "predicted_peak": self.plan.to_json()["memory"]["total"]},
             notes=(*notes, *backend.take_notes()),
             ids=tuple(speech.answer_ids),

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
-from longctx.backends.base import Reuse
+from longctx.backends.base import Drafted, Reuse
 from longctx.outcomes import Usage
 
 THINK, END_OF_THINK = "<think>", "</think>"
@@ -57,7 +57,7 @@ class Speech:
         """What is still held back at the end."""
         return self._streamer.finish(), self._thinking
 
-    def usage(self, prompt_tokens: int, reuse: Reuse) -> Usage:
+    def usage(self, prompt_tokens: int, reuse: Reuse, drafted: Drafted) -> Usage:
         """What it cost; times count from :attr:`began`, the creation of this object unless it was set."""
         spoken = self._last - self._first
         return Usage(
@@ -68,4 +68,6 @@ class Speech:
             new_tokens=self.count,
             seconds_to_first_token=self._first - self.began if self.count else 0.0,
             decode_tokens_per_s=(self.count - 1) / spoken if spoken > 0 else 0.0,
+            guessed_tokens=drafted.tokens,
+            accepted_tokens=drafted.accepted,
         )

@@ -194,6 +194,8 @@ def _add(total: Usage, more: Usage) -> Usage:
         new_tokens=total.new_tokens + more.new_tokens,
         seconds_to_first_token=total.seconds_to_first_token or more.seconds_to_first_token,
         decode_tokens_per_s=more.decode_tokens_per_s,
+        guessed_tokens=total.guessed_tokens + more.guessed_tokens,
+        accepted_tokens=total.accepted_tokens + more.accepted_tokens,
     )
 
 

@@ -234,7 +234,7 @@ def test_the_answer_json_has_every_key_of_the_contract(plan: lc.Plan) -> None:
     assert {"question", "answer", "reasoning", "stopped", "citations", "left_out", "usage", "memory"} <= set(result)
     keys = {"path", "first_line", "last_line", "page", "box", "start", "end", "quote", "verified"}
     assert all(keys <= set(citation) for citation in result["citations"])
-    usage = {"prompt_tokens", "reused_tokens", "reused_from", "miss_reason", "new_tokens"}
+    usage = {"prompt_tokens", "reused_tokens", "reused_from", "miss_reason", "new_tokens", "guessed_tokens", "accepted_tokens"}
     assert usage | {"seconds_to_first_token", "decode_tokens_per_s"} == set(result["usage"])
     assert set(result["memory"]) == {"peak", "predicted_peak"}
 

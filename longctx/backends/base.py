@@ -29,6 +29,7 @@ class LoadSpec:
         chunk: tokens of one prefill step.
         cache_folder: where pre-quantised weights are kept.
         prefix_folder: where prefixes are kept; None keeps nothing on disk.
+        disk_dtype: ``"int8"`` keeps K/V there in a byte a number; empty keeps it as it is.
         prompt_version: version of the prompt format, part of a prefix's identity.
         kv_dtype: ``"int8"`` or ``"int4"`` for K/V; empty for the dtype of the rest.
         kv_host: whether K/V is kept in the CPU's memory.
@@ -46,6 +47,7 @@ class LoadSpec:
     prompt_version: str = ""
     kv_dtype: str = ""
     kv_host: bool = False
+    disk_dtype: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Sampling:
         top_k: at most so many candidates.
         max_tokens: most tokens of an answer, reasoning included.
         seed: makes sampling repeatable.
+        lookup: whether what follows may be guessed from the prompt; the answer is the same, only sooner.
     """
 
     temperature: float | None = None
@@ -65,6 +68,7 @@ class Sampling:
     top_k: int | None = None
     max_tokens: int = 1024
     seed: int | None = None
+    lookup: bool = True
 
     def check(self) -> None:
         """Refuse values that make no sense.
@@ -94,6 +98,14 @@ class Reuse:
     source: str = "none"
     miss_reason: str = ""
     known: int | None = None
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """Tokens of an answer that were guessed, and how many of them the model said itself then."""
+
+    tokens: int = 0
+    accepted: int = 0
 
 
 @dataclass(frozen=True)
@@ -167,6 +179,10 @@ class Backend(Protocol):
         Raises:
             Stopped: the user stopped, between two tokens.
         """
+
+    @property
+    def drafted(self) -> Drafted:
+        """What was guessed of the last answer."""
 
     def memory(self) -> Memory:
         """What is held now."""

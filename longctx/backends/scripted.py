@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from longctx.backends.base import LoadSpec, Memory, Reuse, Sampling, Visuals
+from longctx.backends.base import Drafted, LoadSpec, Memory, Reuse, Sampling, Visuals
 from longctx.jobs import Job
 
 
@@ -28,6 +28,7 @@ class ScriptedBackend:
         self.closed = False
         self._state: list[int] = []
         self._spoken = 0
+        self.drafted = Drafted()
 
     @classmethod
     def maker(

@@ -45,6 +45,7 @@ def plan(
     corpus_tokens: int | None = None,
     per_question: bool = False,
     speeds: Mapping[Precision, Speed] = NO_SPEEDS,
+    squeezed: bool = False,
     **asked: Unpack[Asked],
 ) -> Figures:
     """Plan how a model reads sources on a device.
@@ -62,6 +63,7 @@ def plan(
         corpus_tokens: of all that was read, where budgets let ``source_tokens`` be less.
         per_question: choose segments for each question, even if all of them might fit.
         speeds: of the device, as far as they were measured; K/V that is packed is in none of them.
+        squeezed: whether the store keeps K/V in a byte a number.
         asked: see :class:`~longctx.planner.limits.Asked`.
 
     Raises:
@@ -87,6 +89,7 @@ def plan(
         all_tokens=corpus_tokens,
         per_question=per_question,
         speeds=speeds,
+        squeezed=squeezed,
     ).figures()
 
 
@@ -109,6 +112,7 @@ class _Planner:
     all_tokens: int | None
     per_question: bool
     speeds: Mapping[Precision, Speed]
+    squeezed: bool
 
     @property
     def geometry(self) -> Geometry:
@@ -247,7 +251,7 @@ class _Planner:
             reserve=reserve,
             planned_tokens=tokens,
             memory=memory,
-            disk=bytes_of.prefix(self.geometry, prompt, precision),
+            disk=bytes_of.prefix(self.geometry, prompt, precision, squeezed_by=chunk if self.squeezed else 0),
             chunk=chunk,
             sources=tuple(self.shares()),
             left_out=self.left_out(prompt - self.overhead) if mode == "retrieval" else (),

@@ -21,6 +21,8 @@ BLOCK, NESTED_BLOCK = 64, 256
 NF4_TABLES = 64 + 1024 + 4
 #: Anonymous memory of a process that has imported torch, transformers and bitsandbytes and loaded nothing: measured 462 MiB.
 RUNTIME = 512 * 2**20
+#: On a CPU a model in 4 bits and bf16 keeps a copy of its head in 8 bits beside, where it has at most so many numbers.
+HEAD_COPY_MOST = 1 << 26
 #: A CUDA context with the kernels of cuBLAS: 300 to 600 MB by card and driver.
 CUDA_CONTEXT = 600_000_000
 CUDA_HEADROOM, CUDA_SHARE = 1_000_000_000, 0.10
@@ -172,7 +174,7 @@ def estimate(
     text = activations(geometry, precision, kind, tokens=tokens, chunk=step)
     seen = min(step, max(1, tokens)) if largest_item else 0
     parts = (
-        weights(geometry, precision),
+        weights(geometry, precision) + (head_copy(geometry, precision) if kind == "cpu" else 0),
         kv - host,
         (1 + SNAPSHOTS) * geometry.state_bytes(precision.element),
         text,
@@ -188,6 +190,13 @@ def weights(geometry: Geometry, precision: Precision) -> int:
         return total
     quantize = nf4 if precision.bits == 4 else int8
     return total + sum(quantize(linear) - linear.numbers * precision.element for linear in geometry.quantized)
+
+
+def head_copy(geometry: Geometry, precision: Precision) -> int:
+    """Bytes of the head's copy in 8 bits on a CPU, by which tokens are spoken: a byte a number, a scale for each output."""
+    numbers = geometry.vocabulary * geometry.hidden
+    kept = precision.bits == 4 and precision.dtype == "bfloat16" and numbers <= HEAD_COPY_MOST
+    return numbers + precision.element * geometry.vocabulary if kept else 0
 
 
 def nf4(linear: Linear) -> int:
@@ -218,9 +227,20 @@ def kv_packable(geometry: Geometry, tokens: int, precision: Precision) -> int:
     return 2 * geometry.kv_heads * precision.kv_bytes(geometry.head_dim) * geometry.count("full_attention") * tokens
 
 
-def prefix(geometry: Geometry, tokens: int, precision: Precision = BF16) -> int:
-    """Bytes on disk of a prefix: its K/V, and snapshots of the state on the way and at its end."""
+def prefix(geometry: Geometry, tokens: int, precision: Precision = BF16, *, squeezed_by: int = 0) -> int:
+    """Bytes on disk of a prefix: its K/V, and snapshots of the state on the way and at its end.
+
+    Args:
+        geometry: of the model.
+        tokens: of the prefix.
+        precision: of weights and K/V.
+        squeezed_by: tokens that share the scales where K/V that is not packed is kept in a byte a number; 0 where it is not.
+    """
     kv, state = kv_cache(geometry, tokens, precision), geometry.state_bytes(precision.element)
+    if squeezed_by and not precision.kv_dtype:
+        numbers = 2 * geometry.kv_heads * geometry.head_dim * geometry.count("full_attention")
+        scales = precision.element * -(-tokens // squeezed_by)
+        kv += numbers * (tokens + scales) - kv_packable(geometry, tokens, precision)
     return kv + (state * (1 + int(SNAPSHOT_SHARE * kv / state)) if state else 0)
 
 

@@ -64,7 +64,7 @@ class AnswerState:
         citations: by number.
         unsupported: sentences of ``text``, as they stand there, that no source supports.
         usage: ``prompt_tokens``, ``reused_tokens``, ``reused_from``, ``miss_reason``, ``new_tokens``,
-            ``seconds_to_first_token``, ``decode_tokens_per_s``; those that are known.
+            ``seconds_to_first_token``, ``decode_tokens_per_s``, ``guessed_tokens``, ``accepted_tokens``; those that are known.
         left_out: what the model could not see: paths, or objects with ``path``, ``tokens``, ``reason``.
         notes: further remarks, one sentence each.
         progress: shown in the place of the text until there is some.
@@ -127,6 +127,8 @@ def usage_words(usage: Mapping[str, Any]) -> list[str]:
         words.append(f"first token after {units.seconds(first)}")
     if speed := usage.get("decode_tokens_per_s"):
         words.append(units.rate(speed))
+    if guessed := usage.get("guessed_tokens"):
+        words.append(f"{units.count(usage.get('accepted_tokens') or 0)} of {units.plural(guessed, 'guessed token')} held")
     return words
 
 

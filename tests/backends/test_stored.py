@@ -37,8 +37,8 @@ def job() -> Job[None]:
     return Job(lambda job: None, title="test")
 
 
-def backend(folder: Path, prefixes: Path | None) -> TransformersBackend:
-    settings = {"bits": 16, "device": "cpu", "chunk": CHUNK, "cache_folder": folder, "dtype": "float32"}
+def backend(folder: Path, prefixes: Path | None, **more: Any) -> TransformersBackend:
+    settings = {"bits": 16, "device": "cpu", "chunk": CHUNK, "cache_folder": folder, "dtype": "float32", **more}
     made = TransformersBackend(LoadSpec(name=folder.name, folder=folder, prefix_folder=prefixes, **settings))  # type: ignore[arg-type]
     made.load(job())
     return made
@@ -245,3 +245,38 @@ def _killed(folder: Path, store: Path, chunks: int, after: float) -> int:
             child.kill()
         told += [line.strip() for line in child.stdout]
     return max([int(line) for line in told if line.isdigit()], default=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kv_in_a_byte_a_number_is_restored_nearly_and_takes_a_quarter_of_float32(
+    kind: str, tiny_models: Models, tmp_path: Path
+) -> None:
+    folder, head, question = tiny_models(kind), tokens(LENGTH), tokens(30, 1)
+    sizes, logits = {}, {}
+    for dtype in ("", "int8"):
+        store = tmp_path / f"store{dtype}"
+        backend(folder, store, disk_dtype=dtype).prefill(head, job(), marks=(LENGTH,))
+        again = backend(folder, store, disk_dtype=dtype)
+        reuse = again.prefill([*head, *question], job(), marks=(LENGTH,))
+        assert (reuse.tokens, reuse.source) == (LENGTH, "disk")
+        logits[dtype] = again.logits
+        beside_it = snapshots(store)
+        sizes[dtype] = sum(entry.size for entry in PrefixStore(store).entries() if entry.name not in beside_it)
+    error = (logits["int8"] - logits[""]).abs().max()
+    assert 0 < error < 0.05 * logits[""].std()
+    assert sizes["int8"] < 0.32 * sizes[""]
+
+
+def test_kv_as_it_is_and_in_a_byte_a_number_are_never_taken_for_each_other(tiny_models: Models, tmp_path: Path) -> None:
+    folder, head = tiny_models("llama"), tokens(300)
+    backend(folder, tmp_path, disk_dtype="int8").prefill(head, job(), marks=(300,))
+    assert backend(folder, tmp_path).prefill(head, job(), marks=(300,)).tokens == 0
+
+
+def test_kv_that_is_packed_anyway_is_not_squeezed_again(tiny_models: Models, tmp_path: Path) -> None:
+    folder, head, question = tiny_models(HYBRID), tokens(300), tokens(30, 1)
+    engine = backend(folder, tmp_path, kv_dtype="int4", disk_dtype="int8")
+    engine.prefill([*head, *question], job(), marks=(300,))
+    again = backend(folder, tmp_path, kv_dtype="int4", disk_dtype="int8")
+    assert again.prefill([*head, *question], job(), marks=(300,)).tokens == 300
+    assert (again.logits - engine.logits).abs().max() < TOLERANCE

@@ -1,4 +1,5 @@
-"""What packed K/V costs in logits: int8 and int4 against K/V as it is, after 4,096 tokens of Python source, over the next 256.
+"""What packed K/V costs in logits: int8 and int4 against K/V as it is, after 4,096 tokens of Python source, over the next 256;
+and what K/V costs that was restored from disk, where the store keeps it in int8.
 
 SmolLM2 in float32. ``kl`` is the mean Kullback-Leibler divergence of the next token's distribution in nats, ``agree`` the share
 of positions at which the likeliest token is the same, ``nll`` the loss that is added. The peer is bfloat16, as most K/V is
@@ -11,21 +12,23 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 from tests.bench.yarn import continued, material
 
 TOKENS, LAST, CHUNK = 4_096, 256, 512
 #: Nats that a packed past may cost at the most: int8 as good as nothing, int4 less than the weights in 4 bits cost.
-LIMITS = {"int8": 0.001, "int4": 0.05}
+LIMITS = {"int8": 0.001, "int4": 0.05, "int8 on disk": 0.001}
 
 
 def run(tokens: str = str(TOKENS)) -> dict[str, object]:
     began = time.monotonic()
     count = int(tokens)
     exact, _ = _logits("", count)
-    found = {kv: _compared(exact, *_logits(kv, count)) for kv in ("bfloat16", "int8", "int4")}
+    found = {kv: _compared(exact, *_logits(kv, count)) for kv in ("bfloat16", *LIMITS)}
     return {
         "ratio": round(found["int8"]["kl"] / found["bfloat16"]["kl"], 3),
         "limit_kl": LIMITS,
@@ -54,12 +57,16 @@ def _logits(kv: str, count: int) -> tuple[Any, list[int]]:
 
     packed.CODECS["bfloat16"] = Bfloat16
     folder = planning.embedded_model().folder
-    settings: dict[str, Any] = {"bits": 16, "device": "cpu", "chunk": CHUNK, "dtype": "float32", "kv_dtype": kv}
-    engine = TransformersBackend(LoadSpec(name="smollm2", folder=folder, cache_folder=folder, **settings))
-    job = Job(lambda job: None, title="bench")
-    engine.load(job)
+    settings: dict[str, Any] = {"bits": 16, "device": "cpu", "chunk": CHUNK, "dtype": "float32"}
     ids = material(folder, count + LAST, (argparse, inspect))
-    engine.prefill(ids[:count], job)
+    job = Job(lambda job: None, title="bench")
+    with tempfile.TemporaryDirectory() as store:
+        settings |= {"prefix_folder": Path(store), "disk_dtype": "int8"} if kv.endswith("disk") else {"kv_dtype": kv}
+        for _ in range(2 if kv.endswith("disk") else 1):  # the second one restores what the first one read
+            engine = TransformersBackend(LoadSpec(name="smollm2", folder=folder, cache_folder=folder, **settings))
+            engine.load(job)
+            reuse = engine.prefill(ids[:count], job, marks=(count,))
+    assert reuse.tokens == (count if kv.endswith("disk") else 0)
     with torch.inference_mode():
         return continued(engine, ids[count:]), ids[count:]
 

@@ -52,7 +52,7 @@ def _compared(speed: Any, bits: int, dtype: str, count: int) -> dict[str, float]
     engine.prefill(material(files.folder, count, MODULES), job)
     prefill = time.perf_counter() - began
     began = time.perf_counter()
-    spoken = len(list(engine.decode(Sampling(temperature=0, max_tokens=SPOKEN + 1), (), job)))
+    spoken = len(list(engine.decode(Sampling(temperature=0, max_tokens=SPOKEN + 1, lookup=False), (), job)))
     decode = (spoken - 1) / (time.perf_counter() - began)
     said = timing.estimate(Geometry.from_config(files.config), speed, tokens=count, chunk=CHUNK)
     return {

@@ -176,8 +176,11 @@ class State:
             self.logits[self.length] = logits
         if self.croppable or any(s.length == self.length for s in self.snapshots):
             return
-        layers = {i: copy.deepcopy(self.cache.layers[i]) for i in self.fresh}
-        self.snapshots.append(Snapshot(self.length, layers))
+        self.snapshots.append(self.snapshot())
+
+    def snapshot(self) -> Snapshot:
+        """A copy of what cannot be cut."""
+        return Snapshot(self.length, {i: copy.deepcopy(self.cache.layers[i]) for i in self.fresh})
 
     def rewind(self, length: int) -> int:
         """Go back to at most ``length`` tokens; returns the length reached, which a hybrid model may only have further back."""
@@ -185,7 +188,7 @@ class State:
             return self.length
         if not self.croppable:
             reachable = [s for s in self.snapshots if s.length <= length]
-            self._restore(max(reachable, key=lambda s: s.length) if reachable else Snapshot(0, self.fresh))
+            self.restore(max(reachable, key=lambda s: s.length) if reachable else Snapshot(0, self.fresh))
             return self.length
         self._crop(length)
         return length
@@ -196,7 +199,8 @@ class State:
         for i, layer in self.fresh.items():
             self.cache.layers[i] = copy.deepcopy(layer)
 
-    def _restore(self, snapshot: Snapshot) -> None:
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot of this state."""
         self._crop(snapshot.length)
         for i, layer in snapshot.layers.items():
             self.cache.layers[i] = copy.deepcopy(layer)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 
-from longctx.backends.base import LoadSpec, Memory, Reuse, Sampling, Visuals
+from longctx.backends.base import Drafted, LoadSpec, Memory, Reuse, Sampling, Visuals
 from longctx.backends.transformers import chunks, weights
 from longctx.backends.transformers.cache import State, cache_argument
 from longctx.backends.transformers.chunks import Reading, Step
-from longctx.backends.transformers.measure import PeakMeter
+from longctx.backends.transformers.drafts import Drafts, Trial
+from longctx.backends.transformers.measure import PeakMeter, used_again
 from longctx.backends.transformers.packed import layer_maker
 from longctx.backends.transformers.sampling import Sampler
 from longctx.backends.transformers.stored import StoredPrefix
@@ -31,12 +34,13 @@ class TransformersBackend:
     def __init__(self, spec: LoadSpec) -> None:
         self.spec = spec
         self.meter = PeakMeter(spec.device)
-        self.stored = StoredPrefix(spec.prefix_folder, spec.name)
+        self.stored = StoredPrefix(spec.prefix_folder, spec.name, spec.disk_dtype)
         self._loaded: weights.Loaded | None = None
         self._state: State | None = None
         self._logits: torch.Tensor | None = None
         self._weight_bytes = 0
-        self._next = 0  # the position of the next token; with pictures it is less than the number of tokens
+        self._rope_delta = 0  # the position of the next token less the number of tokens read; not 0 with pictures
+        self._drafts = Drafts(())
 
     # -- Backend -----------------------------------------------------------------------------------------------------
     def load(self, job: Job[Any]) -> None:
@@ -57,7 +61,7 @@ class TransformersBackend:
         state.reserve(len(ids))
         head = min(marks, default=0)
         head_ends = chunks.upto(reading.ends, head)
-        with self.meter, torch.inference_mode(), reading, self.stored.holding(reading.keys, head_ends):
+        with self.meter, torch.inference_mode(), used_again(), reading, self.stored.holding(reading.keys, head_ends):
             reuse = self._reuse(state, reading.keys, head, job)
             for stop in reading.stops(state.length, marks):
                 job.check()
@@ -67,26 +71,24 @@ class TransformersBackend:
                 if stop <= head:
                     self.stored.write(state, self._logits)
                 job.report("prefill", stop, len(ids), reused=reuse.tokens, memory=self.memory())
-        self._next = reading.next
+        self._rope_delta = reading.next - len(ids)
         return reuse
 
     def decode(self, sampling: Sampling, stop_ids: Sequence[int], job: Job[Any]) -> Iterator[int]:
         """Speak from the present state; see :class:`~longctx.backends.base.Backend`."""
         sampler = Sampler(sampling, self._model.generation_config)
         stops = frozenset(stop_ids)
-        with self.meter:
-            for count in range(sampling.max_tokens):
-                if self._logits is None:
-                    raise ClosedError("nothing was prefilled, so there is nothing to decode from")
-                token = sampler(self._logits)
+        with self.meter, closing(self._spoken(sampler, sampling)) as spoken:
+            for token in islice(spoken, sampling.max_tokens):
                 if token in stops:
                     return
                 yield token
                 job.check()
-                if count + 1 < sampling.max_tokens:
-                    with torch.inference_mode():
-                        self._forward(Step([token], np.full((1, 1), self._next)), [token])
-                    self._next += 1
+
+    @property
+    def drafted(self) -> Drafted:
+        """Tokens of the last answer that were guessed, and how many of them held."""
+        return self._drafts.drafted
 
     def memory(self) -> Memory:
         """What is held now: weights, K/V and state exactly, the rest of the process as it was measured."""
@@ -158,7 +160,34 @@ class TransformersBackend:
         whole = common >= len(ids) and len(ids) in state.logits
         return state.rewind(common if whole else min(common, len(ids) - 1))
 
-    def _forward(self, step: Step, keys: list[int]) -> None:
+    def _spoken(self, sampler: Sampler, sampling: Sampling) -> Generator[int]:
+        """Tokens without end. Each is read when the next one is asked for, together with a guess of what follows it."""
+        state, self._drafts = self._ready, Drafts(self._ready.ids, most=sampling.max_tokens if sampling.lookup else 0)
+        unread: list[int] = []
+        token = sampler(self.logits)
+        while True:
+            yield token
+            self._drafts.add(token)
+            unread.append(token)
+            trial = Trial(state, self.logits, unread, self._drafts.guess() if len(unread) == 1 else [])
+            logits = self._read(trial.ids, 1 + len(trial.draft))
+            try:
+                token = sampler(logits[0])
+                while trial.holds(token):
+                    yield token
+                    self._drafts.add(token)
+                    token = sampler(logits[trial.held])
+            finally:  # also where nobody asks for more
+                unread, self._logits = trial.end(logits)
+                self._drafts.judge(len(trial.draft), trial.held)
+
+    def _read(self, ids: list[int], keep: int) -> torch.Tensor:
+        """Read what was said; the logits of the last tokens, [keep, vocabulary]."""
+        start = self._ready.length + self._rope_delta
+        with torch.inference_mode():
+            return self._forward(Step(ids, np.arange(start, start + len(ids))[np.newaxis]), ids, keep)
+
+    def _forward(self, step: Step, keys: list[int], keep: int = 1) -> torch.Tensor:
         state, model = self._ready, self._model
         self._logits = None
         device = model.device
@@ -171,7 +200,7 @@ class TransformersBackend:
                 # one axis: [batch, tokens]; three axes (time, height, width): [axes, batch, tokens]
                 position_ids=positions if len(positions) == 1 else positions.unsqueeze(1),
                 use_cache=True,
-                logits_to_keep=1,
+                logits_to_keep=keep,
                 **{cache_argument(model): state.cache},
                 **inputs,
             )
@@ -186,6 +215,7 @@ class TransformersBackend:
             raise
         state.ids += keys
         self._logits = output.logits[0, -1]
+        return output.logits[0]  # type: ignore[no-any-return]
 
 
 def _common(a: list[int], b: list[int]) -> int:

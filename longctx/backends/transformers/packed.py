@@ -104,6 +104,34 @@ class Int4:
         return torch.addcmul(least.unsqueeze(-1), codes.float(), step.unsqueeze(-1)).flatten(-2).to(dtype)
 
 
+class Int8Channels:
+    """A byte a number, and for each channel of a head the scale by which its largest number is 127, for many tokens at once.
+
+    Keys have a few channels that are large in every token, which would spoil a scale that a token's numbers share. The scales
+    have the dtype of the numbers, and so tell it.
+
+    >>> states = torch.tensor([[[[1.0, -200.0], [0.5, 100.0]]]])
+    >>> Int8Channels().unpack(Int8Channels().pack(states), torch.float32)
+    tensor([[[[   1.0000, -200.0000],
+              [   0.5039,  100.7874]]]])
+    """
+
+    names: tuple[str, ...] = ("", "_scales")
+
+    def pack(self, states: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Codes [.., tokens, head size] and scales [.., 1, head size]."""
+        numbers = states.float()
+        scales = (numbers.abs().amax(-2, keepdim=True) / 127).to(states.dtype)
+        steps = scales.float()
+        codes = (numbers / steps.where(steps > 0, 1.0)).round().clamp(-127, 127).to(torch.int8)
+        return codes, scales
+
+    def unpack(self, parts: Sequence[torch.Tensor], dtype: torch.dtype) -> torch.Tensor:
+        """Codes times scales."""
+        codes, scales = parts
+        return (codes * scales.float()).to(dtype)
+
+
 def _grouped(numbers: torch.Tensor, size: int) -> torch.Tensor:
     """The last axis in groups of so many."""
     return numbers.reshape(*numbers.shape[:-1], -1, size)

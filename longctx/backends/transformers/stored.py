@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from longctx.backends.transformers.cache import State
+from longctx.backends.transformers.cache import GrowingLayer, State
+from longctx.backends.transformers.packed import Int8Channels
 from longctx.blocks import Block, RawTensor, beside, names
 from longctx.planner.memory import SNAPSHOT_SHARE
 from longctx.prefixes import PrefixStore
@@ -62,11 +63,13 @@ class StoredPrefix:
     Args:
         folder: of the store; None keeps nothing.
         model: its name, for listings.
+        dtype: ``"int8"`` keeps K/V in a byte a number, where it is not packed anyway; empty keeps it bit for bit.
     """
 
-    def __init__(self, folder: Path | None, model: str = "") -> None:
+    def __init__(self, folder: Path | None, model: str = "", dtype: str = "") -> None:
         self.store = PrefixStore(folder) if folder is not None else None
         self.model = model
+        self.squeeze = dtype == "int8"
         self.fingerprint = ""
         self.miss_reason = ""
         self.known = 0  # tokens of the head that the store has, where it has others after them
@@ -115,15 +118,15 @@ class StoredPrefix:
             return
         number = head.numbers[state.length]
         name, start = head.names[number], head.start(number)
-        tensors = _kv(state, start, state.length)
+        tensors = _kv(state, start, state.length, squeeze=self.squeeze)
         if not self.store.has(name):
             self._put(name, head.parent(number), state.length, tensors)
-        said = {} if logits is None else {"logits": _raw(logits)}
         last = number + 1 == len(head.names)
+        said = {"logits": _raw(logits)} if last and logits is not None else {}  # on the way they would only take room
         if not state.croppable:
             per_token = sum(len(tensor.view) for tensor in tensors.values()) / (state.length - start)
             self._snapshot(state, name, said, last=last, start=start, per_token=per_token)
-        elif last and said and not self.store.has(beside(name)):
+        elif said and not self.store.has(beside(name)):
             self._put(beside(name), name, state.length, said)
 
     def _snapshot(
@@ -229,8 +232,26 @@ class StoredPrefix:
             self.miss_reason = f"the store has other text before token {bound:,}" if there else "not in the prefix store yet"
 
 
-def _kv(state: State, start: int, stop: int) -> dict[str, RawTensor]:
-    return {f"{name}.{i}": _raw(part) for i, layer in state.growing.items() for name, part in layer.parts(start, stop).items()}
+def _kv(state: State, start: int, stop: int, *, squeeze: bool) -> dict[str, RawTensor]:
+    found: dict[str, RawTensor] = {}
+    for i, layer in state.growing.items():
+        parts = layer.parts(start, stop)
+        parts = _squeezed(parts) if squeeze and type(layer) is GrowingLayer else parts
+        found |= {f"{name}.{i}": _raw(part) for name, part in parts.items()}
+    return found
+
+
+def _squeezed(parts: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    codec = Int8Channels()
+    packed = {name: zip(codec.names, codec.pack(part), strict=True) for name, part in parts.items()}
+    return {f"{name}{suffix}": part for name, pairs in packed.items() for suffix, part in pairs}
+
+
+def _unsqueezed(parts: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    """What was squeezed, in its own dtype again; everything else as it is."""
+    codec = Int8Channels()
+    scales = {name: parts[scaled] for name in parts if (scaled := f"{name}{codec.names[1]}") in parts}
+    return {name: codec.unpack((parts[name], scale), scale.dtype) for name, scale in scales.items()} or parts
 
 
 def _recurrent(state: State) -> dict[str, RawTensor]:
@@ -257,7 +278,7 @@ def _entries(states: Any) -> list[tuple[int, torch.Tensor]]:
 def _restore_kv(state: State, block: Block) -> None:
     for i, layer in state.growing.items():
         ours = {key.removesuffix(f".{i}"): raw for key, raw in block.tensors.items() if key.endswith(f".{i}")}
-        layer.restore({key: _tensor(raw).to(state.device) for key, raw in ours.items()})
+        layer.restore(_unsqueezed({key: _tensor(raw).to(state.device) for key, raw in ours.items()}))
 
 
 def _restore_state(state: State, block: Block) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from longctx.backends.base import LoadSpec
-from longctx.backends.transformers import attention
+from longctx.backends.transformers import attention, delta, lean
 from longctx.backends.transformers.measure import given_back
 from longctx.errors import DoesNotFitError, ModelDamagedError, ModelError
 from longctx.jobs import Job
@@ -65,6 +65,8 @@ def load(spec: LoadSpec, job: Job[Any]) -> Loaded:
         for adviser in ADVISERS:
             adviser.addFilter(_no_advice)  # the same one again is not added
     attention.use(model, packed=bool(spec.kv_dtype) or spec.kv_host)
+    lean.use(model, head=spec.bits == 4)
+    delta.use(model)
     if spec.rope_parameters:
         verify_rope(model, spec.rope_parameters, spec.name)
     job.check()
@@ -90,7 +92,7 @@ def fingerprint(spec: LoadSpec, dtype: torch.dtype) -> str:
     """What a prefix depends on besides its tokens: weights, precision, K/V, rope parameters, prompt version."""
     digest = hashlib.sha256()
     rope = sorted((spec.rope_parameters or {}).items())
-    digest.update(repr((spec.bits, str(dtype), spec.kv_dtype, rope, spec.prompt_version)).encode())
+    digest.update(repr((spec.bits, str(dtype), spec.kv_dtype, spec.disk_dtype, rope, spec.prompt_version)).encode())
     digest.update((spec.folder / "config.json").read_bytes())
     for file in sorted(spec.folder.glob("*.safetensors")):
         digest.update(_sample(file))
