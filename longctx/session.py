@@ -77,6 +77,7 @@ class Session:
         top_k: int | None = None,
         max_tokens: int = 1024,
         seed: int | None = None,
+        lookup: bool = True,
         show: bool = True,
     ) -> Answer:
         """Ask about the corpus. Returns at once; the answer fills in while you look at it.
@@ -89,13 +90,14 @@ class Session:
             top_k: at most so many candidates.
             max_tokens: most tokens of the answer, reasoning included.
             seed: makes sampling repeatable.
+            lookup: whether what the model may be about to quote is guessed from the prompt: the same answer, only sooner.
             show: whether the answer is shown where the user looks.
 
         Raises:
             UsageError: the question is empty, or a value is out of range.
             ClosedError: the session was closed.
         """
-        return self._ask(question, None, Sampling(temperature, top_p, top_k, max_tokens, seed), thinking, show)
+        return self._ask(question, None, Sampling(temperature, top_p, top_k, max_tokens, seed, lookup), thinking, show)
 
     def reopen(self, path: str | os.PathLike[str]) -> Answer:
         """Go on with a saved conversation: gives its last answer, ``.ask`` follows up, ``.turns`` has them all.

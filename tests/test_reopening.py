@@ -85,7 +85,7 @@ def test_a_follow_up_reads_the_very_same_tokens_as_if_the_conversation_had_never
 def test_a_follow_up_is_asked_as_the_turns_before_it_were(told: Told, talk: Path) -> None:
     with told.session() as session:
         first, last = session.reopen(talk).turns
-        assert first.options == {"thinking": True, "temperature": 0, "max_tokens": 300}
+        assert first.options == {"thinking": True, "temperature": 0, "max_tokens": 300, "lookup": True}
         assert last.ask("More?").options == last.options == first.options
 
 

@@ -208,6 +208,8 @@ def _usage(record: Record) -> Usage:
         new_tokens=record.whole("new_tokens"),
         seconds_to_first_token=record.number("seconds_to_first_token"),
         decode_tokens_per_s=record.number("decode_tokens_per_s"),
+        guessed_tokens=record.whole("guessed_tokens"),
+        accepted_tokens=record.whole("accepted_tokens"),
     )
 
 
@@ -215,6 +217,7 @@ def _options(record: Record) -> dict[str, Any]:
     """Those that are there and known; values out of range are refused where they are used."""
     readers: dict[str, Any] = {
         "thinking": record.flag,
+        "lookup": record.flag,
         "temperature": record.number,
         "top_p": record.number,
         "top_k": record.whole,

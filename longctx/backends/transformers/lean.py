@@ -79,7 +79,7 @@ class _Layer:
         self._attention = attention
         self._number, self._size, self._scale = attention.layer_idx, attention.head_dim, attention.scaling
         self._before, self._between = layer.input_layernorm, layer.post_attention_layernorm
-        self._norms = [getattr(attention, name, None) for name in ("q_norm", "k_norm")]
+        self._norms = (attention.q_norm, attention.k_norm) if hasattr(attention, "q_norm") else None
         self._qkv = _matrix(attention.q_proj, attention.k_proj, attention.v_proj)
         self._out = _matrix(attention.o_proj)
         self._gate_up = _matrix(mlp.gate_proj, mlp.up_proj)
@@ -107,12 +107,10 @@ class _Layer:
     def _attended(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, cache: Any) -> torch.Tensor:
         queries, keys = self._heads
         heads = self._qkv(x).view(1, x.shape[1], -1, self._size).transpose(1, 2)
-        query, key, value = heads.split((queries, keys, keys), 1)
-        if self._norms[0] is not None:
-            query, key = (norm(part) for norm, part in zip(self._norms, (query, key), strict=True))  # type: ignore[misc]
-            turned = _rotated(torch.cat((query, key), 1), cos, sin)
-        else:
-            turned = _rotated(heads[:, : queries + keys], cos, sin)
+        turning, value = heads[:, : queries + keys], heads[:, queries + keys :]
+        if self._norms is not None:
+            turning = torch.cat((self._norms[0](turning[:, :queries]), self._norms[1](turning[:, queries:])), 1)
+        turned = _rotated(turning, cos, sin)
         key, value = cache.update(turned[:, queries:], value, self._number)
         found, _ = attend(self._attention, turned[:, :queries], key, value, None, scaling=self._scale, **self._options)
         return self._out(found.reshape(1, x.shape[1], -1))
