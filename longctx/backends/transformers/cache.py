@@ -226,7 +226,7 @@ def cache_argument(model: Any) -> str:
         model: any model of transformers.
     """
     names = inspect.signature(model.forward).parameters
-    return next((name for name in ("cache", "past_key_values", "cache_params") if name in names), "past_key_values")
+    return next((name for name in ("cache", "past_key_values", "cache_params", "state") if name in names), "past_key_values")
 
 
 def _grows(layer: Any) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from longctx.backends.base import Drafted, LoadSpec, Memory, Reuse, Sampling, Visuals
-from longctx.backends.transformers import chunks, weights
+from longctx.backends.transformers import chunks, unknown, weights
 from longctx.backends.transformers.cache import State, cache_argument
 from longctx.backends.transformers.chunks import Reading, Step
 from longctx.backends.transformers.drafts import Drafts, Trial
@@ -20,6 +20,7 @@ from longctx.backends.transformers.measure import PeakMeter, used_again
 from longctx.backends.transformers.packed import layer_maker
 from longctx.backends.transformers.sampling import Sampler
 from longctx.backends.transformers.stored import StoredPrefix
+from longctx.backends.transformers.unknown import OwnState
 from longctx.errors import ClosedError, DoesNotFitError
 from longctx.jobs import Job
 
@@ -39,6 +40,7 @@ class TransformersBackend:
         self._state: State | None = None
         self._logits: torch.Tensor | None = None
         self._weight_bytes = 0
+        self._unknown = ""  # why nothing can be used again
         self._rope_delta = 0  # the position of the next token less the number of tokens read; not 0 with pictures
         self._drafts = Drafts(())
 
@@ -53,11 +55,15 @@ class TransformersBackend:
         model = self._loaded.model
         self._weight_bytes = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
         self.stored.fingerprint = self._loaded.fingerprint
+        self._unknown = unknown.reason(model)
         self._forget()
 
     def prefill(self, ids: Sequence[int], job: Job[Any], *, marks: Sequence[int] = (), visuals: Visuals | None = None) -> Reuse:
         """Bring the state to exactly ``ids``; see :class:`~longctx.backends.base.Backend`."""
-        state, reading = self._ready, Reading(ids if isinstance(ids, list) else list(ids), visuals, self.spec.chunk)
+        if self._unknown:  # a second chunk may not see the first
+            self._state, marks = None, ()
+        chunk = len(ids) if self._unknown else self.spec.chunk
+        state, reading = self._ready, Reading(ids if isinstance(ids, list) else list(ids), visuals, chunk)
         state.reserve(len(ids))
         head = min(marks, default=0)
         head_ends = chunks.upto(reading.ends, head)
@@ -126,6 +132,9 @@ class TransformersBackend:
     @property
     def _ready(self) -> State:
         if self._state is None:
+            if self._unknown:
+                self._state = OwnState()
+                return self._state
             make_layer = layer_maker(self.spec.kv_dtype, host=self.spec.kv_host)
             self._state = State(self._model.config, self._model.device, make_layer)
         return self._state
@@ -154,7 +163,7 @@ class TransformersBackend:
         source = source if reached else "none"
         whole = reached >= min(head, len(ids) - 1) > 0
         known = 0 if whole else max(known, self.stored.known)
-        return Reuse(reached, source, "" if whole else reason, known or None)
+        return Reuse(reached, source, "" if whole else self._unknown or reason, known or None)
 
     def _rewind(self, state: State, ids: list[int], common: int) -> int:
         whole = common >= len(ids) and len(ids) in state.logits
@@ -162,7 +171,8 @@ class TransformersBackend:
 
     def _spoken(self, sampler: Sampler, sampling: Sampling) -> Generator[int]:
         """Tokens without end. Each is read when the next one is asked for, together with a guess of what follows it."""
-        state, self._drafts = self._ready, Drafts(self._ready.ids, most=sampling.max_tokens if sampling.lookup else 0)
+        guessing = sampling.lookup and not self._unknown
+        state, self._drafts = self._ready, Drafts(self._ready.ids, most=sampling.max_tokens if guessing else 0)
         unread: list[int] = []
         token = sampler(self.logits)
         while True:
@@ -213,6 +223,8 @@ class TransformersBackend:
         except BaseException:
             self._forget()  # some layers have read the chunk and some have not: this state is worth nothing
             raise
+        if self._unknown:
+            state.cache = getattr(output, cache_argument(model), None)
         state.ids += keys
         self._logits = output.logits[0, -1]
         return output.logits[0]  # type: ignore[no-any-return]

@@ -164,6 +164,8 @@ class StoredPrefix:
             tell: is called with the tokens that are there so far; may raise.
         """
         head = self._head
+        if self.store is not None and not state.storable:
+            self.miss_reason = "layers of this kind cannot be kept on disk"
         if self.store is None or head is None or not state.storable:
             return state.length
         there = self.store.longest(head.names)
