@@ -25,7 +25,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "hybrid": (
         "qwen3_5_text",
         {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 2,
-         "num_key_value_heads": 1, "head_dim": 64, "linear_num_key_heads": 2, "linear_num_value_heads": 2,
+         "num_key_value_heads": 1, "head_dim": 32, "linear_num_key_heads": 2, "linear_num_value_heads": 2,
          "linear_key_head_dim": 32, "linear_value_head_dim": 32, "max_position_embeddings": 262_144},
     ),
 }  # fmt: skip

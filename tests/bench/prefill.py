@@ -16,16 +16,24 @@ import time
 from pathlib import Path
 from typing import Any
 
-TOKENS, CHUNK, ROUNDS = 16_384, 2_048, 2
+TOKENS, CHUNK, ROUNDS = 16_384, 2_048, {"smollm2": 2, "hybrid": 4}
 #: How many times as fast as the loop; how much longer than one step.
 FASTER, LONGER = {"smollm2": 1.1, "hybrid": 1.2}, 1.1
 #: Chunk sizes of the loop.
 CHUNKS = {"smollm2": (512, 2_048, 8_192), "hybrid": (512, 1_024, 2_048, 4_096, 16_384)}
+#: The shape that the tests use. Where attention takes more of the time, the loop in one step comes closer: its kernel is ours.
 HYBRID = {
-    "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 8, "num_attention_heads": 4, "num_key_value_heads": 2,
-    "head_dim": 64, "linear_num_key_heads": 4, "linear_num_value_heads": 4, "linear_key_head_dim": 64,
-    "linear_value_head_dim": 64,
-}  # fmt: skip
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 32,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+}
 
 
 def run(tokens: str = str(TOKENS), *models: str) -> dict[str, object]:
@@ -55,7 +63,7 @@ def _compared(name: str, model: Path, tokens: str) -> dict[str, Any]:
     from tests.bench._shared import in_a_process
 
     ways = [("loop", chunk) for chunk in CHUNKS[name]] + [("ours", CHUNK), ("ours", int(tokens))]
-    runs = [{way: in_a_process("tests.bench.prefill", model, tokens, *way) for way in ways} for _ in range(ROUNDS)]
+    runs = [{way: in_a_process("tests.bench.prefill", model, tokens, *way) for way in ways} for _ in range(ROUNDS[name])]
     best = {way: min((row[way] for row in runs), key=lambda run: run["seconds"]) for way in ways}
     loop = min((way for way in ways if way[0] == "loop"), key=lambda way: best[way]["seconds"])
     ours, whole = best["ours", CHUNK], best["ours", int(tokens)]

@@ -66,6 +66,8 @@ class TransformersBackend:
         state, reading = self._ready, Reading(ids if isinstance(ids, list) else list(ids), visuals, chunk)
         state.reserve(len(ids))
         head = min(marks, default=0)
+        if state.croppable and head:  # it goes back to any length by itself; a step less for each question
+            marks = (head,)
         head_ends = chunks.upto(reading.ends, head)
         with self.meter, torch.inference_mode(), used_again(), reading, self.stored.holding(reading.keys, head_ends):
             reuse = self._reuse(state, reading.keys, head, job)
