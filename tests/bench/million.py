@@ -20,6 +20,8 @@ from typing import Any
 TOKENS = 1_000_000
 SHARE, BYTES, TOLERANCE = 0.10, 100e6, 1e-5
 QUESTION = "Which module reads arguments of the command line?"
+#: What the model's positions reach with YaRN.
+LONGEST = 1 << 20
 #: Rows of the curve of cost against length.
 ROWS = 16
 
@@ -57,7 +59,7 @@ def _fill(folder: Path, tokens: int) -> None:
     import longctx as lc
     from tests.bench._shared import source_code
 
-    left, window = tokens, {"window": 2 * tokens, "max_window": 2 * tokens}
+    left, window = tokens, {"window": LONGEST, "max_window": LONGEST}
     for name in ("measured", "measured again", "corpus"):
         (folder / name).mkdir()
         source_code(folder / name, left)

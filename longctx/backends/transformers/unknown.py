@@ -14,8 +14,7 @@ from longctx.backends.transformers.cache import Snapshot, State, cache_argument
 
 #: Model types of transformers 5.23 whose state was compared, chunk by chunk, with that of one forward.
 TRIED = frozenset(
-    "llama mistral qwen2 qwen3 qwen3_moe qwen3_next qwen3_5 qwen3_5_text qwen3_5_moe qwen3_5_moe_text gemma gemma2 gemma3 "
-    "gemma3_text phi3 granite olmo2 smollm3 mixtral gpt2".split()
+    ["llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text", "gemma", "gemma2", "gemma3", "gemma3_text", "phi3", "granite", "olmo2", "smollm3", "mixtral", "gpt2"]
 )
 #: Tokens of the trial, and after how many of them its second chunk begins.
 TOKENS, CUT = 24, 17
