@@ -21,7 +21,7 @@ UNKNOWN: dict[str, dict[str, Any]] = {
     "rwkv": {"attention_hidden_size": 64, "context_length": 512},
     "minimax": {**BLOCK, "num_hidden_layers": 4},
     "mamba": {"state_size": 8},
-    "recurrent_gemma": {**BLOCK, "num_key_value_heads": 1, "num_hidden_layers": 3, "lru_width": 64, "attention_window_size": 32},
+    "recurrent_gemma": {**BLOCK, "num_key_value_heads": 1, "num_hidden_layers": 3, "lru_width": 64},
 }
 KNOWN: dict[str, dict[str, Any]] = {
     "gpt2": {"n_embd": 64, "n_layer": 2, "n_head": 2, "n_positions": 512},
@@ -97,5 +97,16 @@ def test_what_counts_as_tried_really_goes_on(kind: str) -> None:
 def test_a_chunk_that_does_not_see_the_first_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **SMALL, **BLOCK)).eval()
     assert unknown._goes_on(model)
-    monkeypatch.setattr(unknown, "State", lambda config, device: type("Blind", (), {"cache": property(lambda _: DynamicCache())})())
+
+    class Blind:
+        """Gives every chunk an empty cache."""
+
+        def __init__(self, config: Any, device: Any) -> None:
+            pass
+
+        @property
+        def cache(self) -> DynamicCache:
+            return DynamicCache()
+
+    monkeypatch.setattr(unknown, "State", Blind)
     assert not unknown._goes_on(model)

@@ -14,7 +14,11 @@ from longctx.backends.transformers.cache import Snapshot, State, cache_argument
 
 #: Model types of transformers 5.23 whose state was compared, chunk by chunk, with that of one forward.
 TRIED = frozenset(
-    ["llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text", "gemma", "gemma2", "gemma3", "gemma3_text", "phi3", "granite", "olmo2", "smollm3", "mixtral", "gpt2"]
+    (
+        *("llama", "mistral", "mixtral", "gpt2", "phi3", "granite", "olmo2", "smollm3", "gemma", "gemma2", "gemma3"),
+        *("gemma3_text", "qwen2", "qwen3", "qwen3_moe", "qwen3_next"),
+        *("qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"),
+    )
 )
 #: Tokens of the trial, and after how many of them its second chunk begins.
 TOKENS, CUT = 24, 17
@@ -23,7 +27,7 @@ ROUNDING, ROUNDING_16 = 1e-3, 0.2
 
 
 class OwnState(State):
-    """What a model keeps of its last step, handed back to it as it came: it can be gone on from by a token, and nothing else."""
+    """What a model keeps of its last step, handed back to it as it came: a token can follow it, and nothing else."""
 
     def __init__(self) -> None:
         self.cache: Any = None
