@@ -161,6 +161,32 @@ def test_stop_in_the_middle_of_a_clip_leaves_a_state_that_goes_on(folder: Path, 
     assert (engine.logits - prompt.reference(engine)).abs().max() < TOLERANCE
 
 
+def test_a_clip_that_was_stopped_in_the_middle_goes_on_in_another_process(folder: Path, tmp_path: Path) -> None:
+    kept, stopping = {"prefix_folder": tmp_path / "prefixes"}, job()
+    first = Prompt(folder, Noise(), frames=30)
+    stopping.watch(lambda: stopping.cancel() if stopping.progress.done >= 200 else None)
+    with pytest.raises(Stopped):
+        backend(folder, tmp_path, **kept).prefill(first.ids, stopping, marks=(first.head,), visuals=first.sight)
+    again, medium = backend(folder, tmp_path, **kept), Noise()
+    prompt = Prompt(folder, medium, frames=30, question=2)
+    reuse = again.prefill(prompt.ids, job(), marks=(prompt.head,), visuals=prompt.sight)
+    assert 200 <= reuse.tokens < prompt.head
+    assert reuse.source == "disk"
+    assert 0.0 not in medium.asked, "the beginning of the clip was decoded again"
+    assert (again.logits - prompt.reference(again)).abs().max() < TOLERANCE
+
+
+def test_words_that_differ_behind_a_clip_are_read_from_a_snapshot_in_it(folder: Path, tmp_path: Path) -> None:
+    kept = {"prefix_folder": tmp_path / "prefixes"}
+    prompt = Prompt(folder, Noise(), frames=60)
+    backend(folder, tmp_path, **kept).prefill(prompt.ids, job(), marks=(prompt.head,), visuals=prompt.sight)
+    again = backend(folder, tmp_path, **kept)
+    prompt.ids[prompt.head - 5] = (prompt.ids[prompt.head - 5] + 1) % 399
+    reuse = again.prefill(prompt.ids, job(), marks=(prompt.head,), visuals=prompt.sight)
+    assert 64 <= reuse.tokens < prompt.head - 5, "no snapshot stood on the way"
+    assert (again.logits - prompt.reference(again)).abs().max() < TOLERANCE
+
+
 def test_frames_that_are_lost_keep_what_was_read_before_them(folder: Path, tmp_path: Path) -> None:
     engine, prompt = backend(folder, tmp_path), Prompt(folder, Noise(missing=(4.0,)))
     with pytest.raises(FramesLostError):

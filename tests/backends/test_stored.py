@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -21,7 +22,7 @@ from longctx.blocks import beside
 from longctx.errors import Stopped
 from longctx.jobs import Job
 from longctx.planner.memory import SNAPSHOT_SHARE
-from longctx.prefixes import SUFFIX, PrefixStore
+from longctx.prefixes import _LEASE, _WRITING, SUFFIX, PrefixStore
 
 ROOT = Path(__file__).parents[2]
 KINDS = ["llama", "qwen3_5", "qwen3_5_moe"]
@@ -197,6 +198,40 @@ def test_a_stop_while_a_prefix_is_restored_leaves_a_state_that_goes_on(tiny_mode
     assert (engine.logits - fresh(folder, head)).abs().max() < TOLERANCE
 
 
+def test_a_disk_that_fills_up_on_the_way_costs_notes_and_keeps_what_fitted(
+    tiny_models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, head = tiny_models(HYBRID), tokens(LENGTH)
+    engine, written, write = backend(folder, tmp_path), [0], PrefixStore._write
+
+    def full(store: PrefixStore, *arguments: Any) -> None:
+        written[0] += 1
+        if written[0] > 12:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(store, *arguments)
+
+    monkeypatch.setattr(PrefixStore, "_write", full)
+    engine.prefill(head, job(), marks=(LENGTH,))
+    assert (engine.logits - fresh(folder, head)).abs().max() < TOLERANCE
+    assert any("No space left" in note for note in engine.take_notes())
+    monkeypatch.undo()
+    again = backend(folder, tmp_path)
+    reuse = again.prefill(head, job(), marks=(LENGTH,))
+    assert 0 < reuse.tokens < LENGTH
+    assert (again.logits - fresh(folder, head)).abs().max() < TOLERANCE
+
+
+def test_a_folder_that_vanishes_between_questions_costs_nothing_but_what_was_in_it(tiny_models: Models, tmp_path: Path) -> None:
+    folder, head, store = tiny_models(HYBRID), tokens(300), tmp_path / "store"
+    engine = backend(folder, store)
+    engine.prefill([*head, 1], job(), marks=(300,))
+    shutil.rmtree(store)
+    other = edited(head, 100)
+    engine.prefill([*other, 2], job(), marks=(300,))
+    assert (engine.logits - fresh(folder, [*other, 2])).abs().max() < TOLERANCE
+    assert backend(folder, store).prefill([*other, 3], job(), marks=(300,)).tokens == 300
+
+
 CHILD = """
 import sys
 from pathlib import Path
@@ -228,7 +263,8 @@ def test_a_killed_process_leaves_what_it_has_read(tiny_models: Models, tmp_path:
         assert (engine.logits - logits[kind]).abs().max() < TOLERANCE
         assert reuse.tokens >= finished - CHUNK, "a finished chunk was lost"
         went_on += 0 < reuse.tokens < LENGTH
-        assert not [path for path in store.iterdir() if path.suffix not in (SUFFIX, "") and ".writing" not in path.name]
+        left = [path.name for path in store.iterdir() if path.suffix != SUFFIX]
+        assert all(name.startswith((_WRITING, _LEASE)) for name in left), "half a file lies under a block's name"
     assert went_on or KILLS < 5, "it was never killed on the way"
 
 

@@ -139,8 +139,9 @@ class StoredPrefix:
         size = sum(len(tensor.view) for tensor in tensors.values())
         stays = last or size <= SNAPSHOT_SHARE * per_token * (state.length - self._kept)
         new = beside(name)
-        if not self.store.has(new):
-            self._put(new, name, state.length, tensors, {} if stays else {ROLLING: str(self._kept)})
+        meta = {} if stays else {ROLLING: str(self._kept)}
+        if not self.store.has(new) and not self._put(new, name, state.length, tensors, meta):
+            return  # the disk may be full: the one before stays
         if self._rolling not in ("", new):
             self.store.remove(self._rolling)
         self._rolling = "" if stays else new
@@ -148,10 +149,10 @@ class StoredPrefix:
 
     def _put(
         self, name: str, parent: str, length: int, tensors: Mapping[str, RawTensor], more: Mapping[str, str] | None = None
-    ) -> None:
+    ) -> bool:
         assert self.store is not None
         meta = {"fingerprint": self.fingerprint, "model": self.model, **(more or {})}
-        self.store.put(name, parent=parent, length=length, tensors=tensors, meta=meta)
+        return self.store.put(name, parent=parent, length=length, tensors=tensors, meta=meta)
 
     # -- in ----------------------------------------------------------------------------------------------------------
     def read(self, state: State, tell: Callable[[int], None]) -> int:
