@@ -284,6 +284,17 @@ def _killed(folder: Path, store: Path, chunks: int, after: float) -> int:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_in_16_bits_a_restored_prefix_is_the_one_in_memory_bit_for_bit(kind: str, tiny_models: Models, tmp_path: Path) -> None:
+    folder, head, question = tiny_models(kind), tokens(LENGTH), tokens(30, 1)
+    engine = backend(folder, tmp_path, dtype="bfloat16")
+    engine.prefill(head, job(), marks=(LENGTH,))
+    assert engine.prefill([*head, *question], job(), marks=(LENGTH,)).source == "memory"
+    again = backend(folder, tmp_path, dtype="bfloat16")
+    assert again.prefill([*head, *question], job(), marks=(LENGTH,)).source == "disk"
+    assert torch.equal(again.logits, engine.logits)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_kv_in_a_byte_a_number_is_restored_nearly_and_takes_a_quarter_of_float32(
     kind: str, tiny_models: Models, tmp_path: Path
 ) -> None:
