@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from math import sqrt
 from typing import Any
 
 from longctx.planner.geometry import Geometry
@@ -25,7 +26,7 @@ class Speed:
         delta: seconds of the delta rule for each token, layer and number of a state's keys and values.
         weights: weights a second that are read for a single token.
         layer: seconds of a layer for a single token besides.
-        keys: numbers of keys and values a second that the query heads of a single token meet.
+        keys: numbers of keys and values a second that a single token meets.
     """
 
     products: float
@@ -88,7 +89,7 @@ def estimate(geometry: Geometry, speed: Speed, *, tokens: int, chunk: int) -> Ti
     >>> speed = Speed(products=1e11, width=1e-10, attention=5e10, delta=1e-9, weights=5e9, layer=1e-4, keys=5e9)
     >>> times = [estimate(Geometry.from_config(llama), speed, tokens=n, chunk=512) for n in (4096, 8192)]
     >>> [(round(time.prefill, 1), round(time.decode)) for time in times]
-    [(20.4, 17), (63.9, 12)]
+    [(20.4, 22), (63.9, 16)]
     """
     layers, read, head = len(geometry.layers), _read_weights(geometry), geometry.vocabulary * geometry.hidden
     products = 2 * read * tokens / speed.products + speed.width * geometry.hidden * layers * tokens
@@ -121,8 +122,10 @@ def _delta(geometry: Geometry, speed: Speed) -> float:
     return speed.delta * geometry.count("linear_attention") * sizes.value_heads * (sizes.key_dim + sizes.value_dim)
 
 
-def _met(geometry: Geometry, tokens: int) -> int:
-    """Numbers of keys and values that the query heads of a token meet; heads that share them meet each anew."""
+def _met(geometry: Geometry, tokens: int) -> float:
+    """Numbers of keys and values that a token meets. Query heads that share them read them once and meet them each: the mean of
+    both (geometric) was nearest to what SmolLM2 takes, whose keys are shared by three.
+    """
     window = min(tokens, geometry.sliding_window)
     seen = geometry.count("full_attention") * tokens + geometry.count("sliding_attention") * window
-    return 2 * geometry.heads * geometry.head_dim * seen
+    return 2 * sqrt(geometry.heads * geometry.kv_heads) * geometry.head_dim * seen

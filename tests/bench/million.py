@@ -55,7 +55,7 @@ def run(tokens: str = str(TOKENS)) -> dict[str, object]:
 
 
 def _fill(folder: Path, tokens: int) -> None:
-    """Source code of which the whole prompt has at least as many tokens: what marks of segments and files take is found first."""
+    """Source code for a prompt of at least as many tokens: what marks of segments and files take is found out first."""
     import longctx as lc
     from tests.bench._shared import source_code
 

@@ -26,7 +26,7 @@ from longctx.jobs import Job
 from longctx.planner import Precision, Speed
 
 #: Tokens of a step, steps that are timed, tokens that are spoken.
-STEP, STEPS, SPOKEN = 512, 5, 12
+STEP, STEPS, SPOKEN = 512, 5, 24
 _LLAMA = {"vocab_size": 1_024, "max_position_embeddings": 8_192, "head_dim": 64, "bos_token_id": 1, "eos_token_id": 2}
 #: Layers and sizes of the probes: narrow and wide; both with as many key as query heads.
 NARROW = {**_LLAMA, "hidden_size": 512, "intermediate_size": 1_536, "num_hidden_layers": 6, "num_attention_heads": 8}
