@@ -168,11 +168,11 @@ def positions_start_again_in_every_chunk(patch: Patch) -> None:
 def state_is_lost_between_chunks(patch: Patch) -> None:
     real = engine.TransformersBackend._forward
 
-    def forward(self: Any, step: Any, keys: list[int]) -> None:
+    def forward(self: Any, step: Any, keys: list[int], keep: int = 1) -> Any:
         for layer in self._ready.recurrent.values():
             for _, state in stored._entries(layer.recurrent_states):
                 state.zero_()
-        real(self, step, keys)
+        return real(self, step, keys, keep)
 
     patch.setattr(engine.TransformersBackend, "_forward", forward)
 

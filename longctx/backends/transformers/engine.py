@@ -229,7 +229,7 @@ class TransformersBackend:
             state.cache = getattr(output, cache_argument(model), None)
         state.ids += keys
         self._logits = output.logits[0, -1]
-        return output.logits[0]  # type: ignore[no-any-return]
+        return output.logits[0, -keep:]  # type: ignore[no-any-return]
 
 
 def _common(a: list[int], b: list[int]) -> int:
