@@ -65,7 +65,8 @@ def load(spec: LoadSpec, job: Job[Any]) -> Loaded:
         for adviser in ADVISERS:
             adviser.addFilter(_no_advice)  # the same one again is not added
     attention.use(model, packed=bool(spec.kv_dtype) or spec.kv_host)
-    lean.use(model, head=spec.bits == 4)
+    with given_back():  # of matrices that are packed, and of the head's copy
+        lean.use(model, head=spec.bits == 4)
     delta.use(model)
     if spec.rope_parameters:
         verify_rope(model, spec.rope_parameters, spec.name)
