@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from longctx.sources import git
 from longctx.sources.ignores import Ignores
 
+#: Bytes that a file takes in the context besides its own: its name in a heading.
+_HEADING = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -42,9 +45,22 @@ def listing(folder: str) -> Listing:
     names, note = git.files(folder)
     if names is None:
         return Listing(tuple(sorted(_walk(folder), key=lambda found: found.name)), note)
-    times, note = git.last_changes(folder, names)
-    names.sort(key=lambda name: (times[name], name))
-    return Listing(tuple(Found(name, os.path.join(folder, *name.split("/"))) for name in names), note)
+    weights, note = git.changes(folder, names)
+    found = [Found(name, os.path.join(folder, *name.split("/"))) for name in names]
+    return Listing(tuple(sorted(found, key=lambda one: (_rate(one, weights[one.name]), one.name))), note)
+
+
+def _rate(found: Found, weight: float) -> float:
+    """How much a file changes for its size: in the order of this ratio the least is read again, expectedly.
+
+    An edit costs the file and all that follows it, as a job delays all after it: W. E. Smith, "Various optimizers for
+    single-stage production", Naval Research Logistics Quarterly 3 (1956). A large file that changes as often as a small one
+    comes before it.
+    """
+    try:
+        return weight / (_HEADING + os.lstat(found.file).st_size)
+    except OSError:
+        return weight / _HEADING
 
 
 def _walk(top: str) -> Iterator[Found]:

@@ -210,16 +210,50 @@ def test_the_home_folder_is_expanded(write, monkeypatch):
 
 
 # -- the order -------------------------------------------------------------------------------------------------------
+def _order(top):
+    return [source.path for source in read(top).sources]
+
+
 def test_what_changes_rarely_comes_first(repository, git, write):
     top = repository({"z.txt": "old\n", "m.txt": "old\n", "b.txt": "old\n", "edited.txt": "old\n", "staged.txt": "old\n"})
     for when, name in ((1_700_000_100, "m.txt"), (1_700_000_200, "b.txt")):
         write({name: "newer\n"})
         git(top, "commit", "-q", "-a", "-m", "change", when=when)
     git(top, "commit", "-q", "--allow-empty", "-m", "nothing", when=1_700_000_300)
+    assert _order(top) == ["edited.txt", "staged.txt", "z.txt", "m.txt", "b.txt"]
     write({"edited.txt": "now\n", "staged.txt": "now\n", "a-new.txt": "now\n"})
     git(top, "add", "staged.txt")
-    order = [source.path for source in read(top).sources]
-    assert order == ["z.txt", "m.txt", "b.txt", "a-new.txt", "edited.txt", "staged.txt"]
+    assert _order(top) == ["z.txt", "a-new.txt", "m.txt", "b.txt", "edited.txt", "staged.txt"]
+
+
+def test_a_commit_that_touched_every_file_says_of_none_that_it_changes_often(repository, git, write):
+    names = [f"{letter}.txt" for letter in "abcdefgh"]
+    top = repository(dict.fromkeys(names, "old\n"))
+    for when in (1_700_000_100, 1_700_000_200, 1_700_000_300):
+        write({"c.txt": f"{when}\n"})
+        git(top, "commit", "-q", "-a", "-m", "c", when=when)
+    write(dict.fromkeys(names, "all\n"))
+    git(top, "commit", "-q", "-a", "-m", "all", when=1_700_000_400)
+    assert _order(top)[-1] == "c.txt"
+
+
+def test_of_files_that_change_as_often_the_larger_comes_first(repository, git, write):
+    top = repository({"a.txt": "a\n", "z.txt": "z\n" * 500})
+    write({"a.txt": "b\n", "z.txt": "y\n" * 500})
+    git(top, "commit", "-q", "-a", "-m", "both", when=1_700_000_100)
+    assert _order(top) == ["z.txt", "a.txt"]
+
+
+def test_neither_an_edit_nor_its_commit_reorders_what_was_not_touched(repository, git, write):
+    names = [f"{letter}.txt" for letter in "abcdefgh"]
+    top = repository({name: name * (place + 1) + "\n" for place, name in enumerate(names)})
+    for change in range(30):
+        name = names[(change * change) % 7]
+        before = [other for other in _order(top) if other != name]
+        write({name: f"{change}\n" * (change + 1)})
+        assert [other for other in _order(top) if other != name] == before
+        git(top, "commit", "-q", "-a", "-m", name, when=1_700_000_100 + change)
+        assert [other for other in _order(top) if other != name] == before
 
 
 def test_a_file_that_was_only_touched_keeps_its_place(repository, git):
