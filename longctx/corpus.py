@@ -21,6 +21,8 @@ Status = Literal["read", "truncated", "skipped", "failed", "redacted"]
 
 #: Lines end here and nowhere else. ``str.splitlines`` also breaks at form feed and U+2028 and would shift file:line.
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+\Z")
+#: Where it breaks besides: a text without these is split six times as fast by it.
+_OTHER_BREAKS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
 
 def split_lines(text: str) -> list[str]:
@@ -29,7 +31,9 @@ def split_lines(text: str) -> list[str]:
     >>> split_lines("a\r\nb\x0cc\n\nd")
     ['a\r\n', 'b\x0cc\n', '\n', 'd']
     """
-    return _LINE.findall(text)
+    if any(character in text for character in _OTHER_BREAKS):
+        return _LINE.findall(text)
+    return text.splitlines(keepends=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,15 +18,16 @@ def counted(corpus: Corpus, model: str | None = None) -> tuple[Corpus, str]:
         corpus: from :func:`longctx.read`.
         model: a hub id or a folder; None takes the vocabulary of the extra ``tokens``.
     """
-    counts, basis = stream.count(corpus, _tokenizer(model))
+    counts, basis = stream.count(corpus, _tokenizer(model), stream.Counts(models.cache_folder() / "counts.sqlite"))
     return corpus.with_tokens(counts), basis
 
 
-def _tokenizer(model: str | None) -> stream.Tokenizer | None:
+def _tokenizer(model: str | None) -> stream.Encoder | None:
+    """The tokenizer, not opened yet where it can be told apart without: nearly all was counted before."""
     if model is not None:
-        return stream.Tokenizer.from_folder(models.find(model).folder)
+        return stream.Tokenizer.unopened(models.find(model).folder)
     try:
-        return stream.qwen()
+        return stream.unopened_qwen()
     except MissingPackageError:
         return None  # estimates, and the basis says so
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 from longctx.corpus import Lines, Segment, split_lines
 from longctx.sources import code, markdown
@@ -68,7 +69,7 @@ def cut(
     starts = [index for index, _ in marks]
     names = [above, *(name for _, name in marks)]
     found = []
-    for first, last in _spans(lines, frozenset(starts)):
+    for first, last in _spans(lines, starts):
         heading = names[bisect_right(starts, first)]
         origin = Lines(path, first + 1, last, cell)
         text = "".join(lines[first:last])
@@ -80,37 +81,40 @@ def cut(
     return tuple(found)
 
 
-def _spans(lines: Sequence[str], starts: frozenset[int]) -> Iterator[tuple[int, int]]:
+def _spans(lines: Sequence[str], starts: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Half-open stretches of lines that cover the text."""
+    chars = list(accumulate(map(len, lines), initial=0))
+    ends = (starts, *_paragraphs(lines))
     first = 0
     while first < len(lines):
-        reach = _reach(lines, first)
-        last = reach if reach == len(lines) else _best(lines, first, reach, starts)
+        # The farthest end: at least one line, and no more than the limits.
+        reach = max(first + 1, min(first + MAX_LINES, bisect_right(chars, chars[first] + MAX_CHARS) - 1))
+        last = len(lines) if reach >= len(lines) else _best(first, reach, ends)
         yield first, last
         first = last
 
 
-def _reach(lines: Sequence[str], first: int) -> int:
-    """The farthest end of a segment that begins at a line: at least one line, and no more than the limits."""
-    last, chars = first + 1, len(lines[first])
-    while last < len(lines) and last - first < MAX_LINES and chars + len(lines[last]) <= MAX_CHARS:
-        chars += len(lines[last])
-        last += 1
-    return last
+def _best(first: int, reach: int, ends: Sequence[Sequence[int]]) -> int:
+    """The best end that leaves the segment at least a third of what it could hold; of equals the farthest.
 
-
-def _best(lines: Sequence[str], first: int, reach: int, starts: frozenset[int]) -> int:
-    """The best end that leaves the segment at least a third of what it could hold; of equals the farthest."""
+    Args:
+        first: line with which the segment begins.
+        reach: the farthest end.
+        ends: lines before which it is good to end, ascending; the best kind first.
+    """
     least = first + max(1, (reach - first) // 3)
-    return max(range(least, reach + 1), key=lambda line: (_rank(lines, line, starts), line))
+    for kind in ends:
+        place = bisect_right(kind, reach) - 1
+        if place >= 0 and kind[place] >= least:
+            return kind[place]
+    return reach
 
 
-def _rank(lines: Sequence[str], line: int, starts: frozenset[int]) -> int:
-    if line in starts:
-        return 3
-    if lines[line - 1].strip():
-        return 0
-    return 1 if lines[line][:1].isspace() else 2
+def _paragraphs(lines: Sequence[str]) -> tuple[list[int], list[int]]:
+    """The lines after an empty one: those at the margin, and the others."""
+    after = [index for index, line in enumerate(lines[:-1], start=1) if line.isspace()]
+    margin = [index for index in after if not lines[index][0].isspace()]
+    return margin, after
 
 
 def _pieces(line: str) -> list[str]:

@@ -3,16 +3,19 @@
 Knows how text and pixels become what a model takes; runs no model.
 """
 
+from longctx.stream.counts import Counts
 from longctx.stream.sampling import Shown, choose, sampled
 from longctx.stream.sight import Sight
-from longctx.stream.tokenizer import Streamer, Tokenizer
-from longctx.stream.tokens import Span, TokenStream, build, count
+from longctx.stream.tokenizer import Streamer, Tokenizer, Unopened
+from longctx.stream.tokens import Encoder, Span, TokenStream, build, count
 from longctx.stream.vision import MODEL_TYPES, MOST_PIXELS, Look, QwenVision, VisionFormat
-from longctx.stream.vocabulary import qwen
+from longctx.stream.vocabulary import qwen, unopened_qwen
 
 __all__ = [
     "MODEL_TYPES",
     "MOST_PIXELS",
+    "Counts",
+    "Encoder",
     "Look",
     "QwenVision",
     "Shown",
@@ -21,10 +24,12 @@ __all__ = [
     "Streamer",
     "TokenStream",
     "Tokenizer",
+    "Unopened",
     "VisionFormat",
     "build",
     "choose",
     "count",
     "qwen",
     "sampled",
+    "unopened_qwen",
 ]

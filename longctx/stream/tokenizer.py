@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,15 +55,17 @@ class Tokenizer:
         Raises:
             ModelDamagedError: tokenizer.json is missing or cannot be read.
         """
-        path = Path(folder) / "tokenizer.json"
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ModelDamagedError(
-                f"{path}: no tokenizer can be read: {error.strerror}",
-                hint="fetch the model again, with all of its files, or name another one",
-            ) from error
-        return cls(data, name=str(folder))
+        return cls(_bytes_of(folder), name=str(folder))
+
+    @classmethod
+    def unopened(cls, folder: str | Path) -> Unopened:
+        """The tokenizer of a model's folder, opened when it first encodes.
+
+        Raises:
+            ModelDamagedError: tokenizer.json is missing.
+        """
+        data = _bytes_of(folder)
+        return Unopened(data, str(folder), lambda: cls(data, name=str(folder)))
 
     @classmethod
     def from_json(cls, text: str | bytes, *, name: str = "tokenizer.json") -> Tokenizer:
@@ -144,6 +146,29 @@ class Tokenizer:
         return Streamer(self._template, skip_special)
 
 
+class Unopened:
+    """A tokenizer that is opened when it first encodes, which takes seconds; to know what was counted takes its fingerprint.
+
+    Args:
+        data: the bytes of its tokenizer.json.
+        name: how messages call it.
+        opened: opens it.
+    """
+
+    def __init__(self, data: bytes, name: str, opened: Callable[[], Tokenizer]) -> None:
+        self.name = name
+        self.fingerprint = hashlib.sha256(data).hexdigest()
+        self._opened = opened
+
+    def encode_data_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """As :meth:`Tokenizer.encode_data_batch`.
+
+        Raises:
+            ModelDamagedError: the bytes are no tokenizer that can be read.
+        """
+        return self._opened().encode_data_batch(texts)
+
+
 class Streamer:
     """Text of ids that come one by one; what it gave so far, joined, is always a head of the whole text.
 
@@ -172,6 +197,17 @@ class Streamer:
         """The text that was held back: a character of which the end never came. Call it once, at the end."""
         text: str = self._template.decode(self._ids, skip_special_tokens=self._skip_special)
         return text[self._given :]
+
+
+def _bytes_of(folder: str | Path) -> bytes:
+    path = Path(folder) / "tokenizer.json"
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelDamagedError(
+            f"{path}: no tokenizer can be read: {error.strerror}",
+            hint="fetch the model again, with all of its files, or name another one",
+        ) from error
 
 
 def _clean(text: str) -> str:

