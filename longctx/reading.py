@@ -27,7 +27,7 @@ def _tokenizer(model: str | None) -> stream.Encoder | None:
     if model is not None:
         return stream.Tokenizer.unopened(models.find(model).folder)
     try:
-        return stream.unopened_qwen()
+        return stream.qwen_counter()
     except MissingPackageError:
         return None  # estimates, and the basis says so
 

@@ -9,7 +9,7 @@ from longctx.stream.sight import Sight
 from longctx.stream.tokenizer import Streamer, Tokenizer, Unopened
 from longctx.stream.tokens import Encoder, Span, TokenStream, build, count
 from longctx.stream.vision import MODEL_TYPES, MOST_PIXELS, Look, QwenVision, VisionFormat
-from longctx.stream.vocabulary import qwen, unopened_qwen
+from longctx.stream.vocabulary import qwen, qwen_counter
 
 __all__ = [
     "MODEL_TYPES",
@@ -30,6 +30,6 @@ __all__ = [
     "choose",
     "count",
     "qwen",
+    "qwen_counter",
     "sampled",
-    "unopened_qwen",
 ]

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from longctx.errors import ModelDamagedError
 
@@ -91,26 +91,26 @@ class Tokenizer:
 
         A character that the vocabulary knows only as an added token (``[UNK]``) is left out.
         """
-        text = _clean(text)
+        text = clean(text)
         ids: list[int] = self._data.encode(text, add_special_tokens=False).ids
         return ids if self._control.isdisjoint(ids) else self._offsets(text)[0]
 
     def encode_data_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """As :meth:`encode_data` for many texts, on all processors."""
-        clean = [_clean(text) for text in texts]
-        batch = (encoding.ids for encoding in self._data.encode_batch_fast(clean, add_special_tokens=False))
+        sound = [clean(text) for text in texts]
+        batch = (encoding.ids for encoding in self._data.encode_batch_fast(sound, add_special_tokens=False))
         return [
-            ids if self._control.isdisjoint(ids) else self._offsets(text)[0] for text, ids in zip(clean, batch, strict=True)
+            ids if self._control.isdisjoint(ids) else self._offsets(text)[0] for text, ids in zip(sound, batch, strict=True)
         ]
 
     def encode_template(self, text: str) -> list[int]:
         """Token ids of a text of our own in which added tokens are recognised. Nothing is put around it."""
-        ids: list[int] = self._template.encode(_clean(text), add_special_tokens=False).ids
+        ids: list[int] = self._template.encode(clean(text), add_special_tokens=False).ids
         return ids
 
     def offsets(self, text: str) -> tuple[list[int], Offsets]:
         """The ids of :meth:`encode_data`, and for each the characters (start, end) of ``text`` that it stands for."""
-        return self._offsets(_clean(text))
+        return self._offsets(clean(text))
 
     def _offsets(self, text: str) -> tuple[list[int], Offsets]:
         """Encode; where a control token came out of the bare vocabulary, cut the text inside of it and encode the parts."""
@@ -146,19 +146,30 @@ class Tokenizer:
         return Streamer(self._template, skip_special)
 
 
+class Encoding(Protocol):
+    """What turns texts that are data into ids."""
+
+    def encode_data_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """As :meth:`Tokenizer.encode_data_batch`."""
+
+
 class Unopened:
     """A tokenizer that is opened when it first encodes, which takes seconds; to know what was counted takes its fingerprint.
 
     Args:
-        data: the bytes of its tokenizer.json.
+        data: the bytes that it is made of.
         name: how messages call it.
-        opened: opens it.
+        opened: opens it; called once.
     """
 
-    def __init__(self, data: bytes, name: str, opened: Callable[[], Tokenizer]) -> None:
+    def __init__(self, data: bytes, name: str, opened: Callable[[], Encoding]) -> None:
         self.name = name
         self.fingerprint = hashlib.sha256(data).hexdigest()
-        self._opened = opened
+        self._open = opened
+
+    @cached_property
+    def _opened(self) -> Encoding:
+        return self._open()
 
     def encode_data_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """As :meth:`Tokenizer.encode_data_batch`.
@@ -166,7 +177,7 @@ class Unopened:
         Raises:
             ModelDamagedError: the bytes are no tokenizer that can be read.
         """
-        return self._opened().encode_data_batch(texts)
+        return self._opened.encode_data_batch(texts)
 
 
 class Streamer:
@@ -210,7 +221,7 @@ def _bytes_of(folder: str | Path) -> bytes:
         ) from error
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """The text with a replacement character for each lone surrogate; as long as before, so that offsets hold."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 

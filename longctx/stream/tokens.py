@@ -16,7 +16,7 @@ from longctx.corpus import Corpus, Framing, Lines, Moment, Origin, Segment, Sour
 from longctx.errors import UsageError
 from longctx.jobs import Job
 from longctx.stream.counts import Counts, key
-from longctx.stream.tokenizer import Tokenizer
+from longctx.stream.tokenizer import Encoding, Tokenizer
 from longctx.stream.vision import Look, VisionFormat, usual_tokens
 
 if TYPE_CHECKING:
@@ -269,14 +269,11 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
         yield batch
 
 
-class Encoder(Protocol):
+class Encoder(Encoding, Protocol):
     """What counts tokens: a :class:`Tokenizer`, or one that is opened when it is needed."""
 
     name: str
     fingerprint: str
-
-    def encode_data_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """As :meth:`Tokenizer.encode_data_batch`."""
 
 
 def count(corpus: Corpus, tokenizer: Encoder | None, kept: Counts | None = None) -> tuple[dict[str, int], str]:

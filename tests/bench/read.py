@@ -155,6 +155,6 @@ def _peak(tree: Path, many: Path) -> float:
     for number in range(MANY):
         (many / f"{number % 50:02}").mkdir(exist_ok=True)
         shutil.copyfile(texts[number % len(texts)], many / f"{number % 50:02}" / f"{number:05}.py")
-    code = TIMED + "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
+    code = TIMED + "; import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
     done: Any = subprocess.run([sys.executable, "-c", code, str(many)], capture_output=True, text=True, check=True)
     return float(done.stdout.splitlines()[-1])

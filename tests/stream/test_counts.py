@@ -1,14 +1,16 @@
+import argparse
+import json
 import sqlite3
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from longctx.corpus import Corpus, Lines, Segment, Source
 from longctx.stream import Counts, Tokenizer, Unopened, count
 from longctx.stream.counts import MOST_ROWS, key
-from longctx.stream.vocabulary import convert, unopened_qwen
+from longctx.stream.vocabulary import convert, qwen, qwen_counter
 
 RANKS = b"YQ== 0\nYg== 1\nYWI= 2\nCg== 3\n"
 DATA = convert(RANKS)
@@ -102,7 +104,13 @@ def test_the_oldest_counts_go_when_there_are_too_many(tmp_path: Path, monkeypatc
     assert kept.known([bytes([number]) for number in range(5)]) == {b"\x02": 2, b"\x03": 3, b"\x04": 4}
 
 
-def test_the_vocabulary_of_the_family_is_told_apart_before_it_is_opened() -> None:
-    from longctx.stream import qwen
+@settings(deadline=None)  # the first example opens both
+@given(st.text(max_size=30))
+@example("<|im_start|>a<think>\n\n  b\r\n\ud800\x00e\u0301 123456 ﷽ 人力资源")
+def test_the_counter_of_the_family_gives_the_ids_of_its_tokenizer(text: str) -> None:
+    assert qwen_counter().encode_data_batch([text, ""]) == [qwen().encode_data(text), []]
 
-    assert (unopened_qwen().fingerprint, unopened_qwen().name) == (qwen().fingerprint, qwen().name)
+
+def test_the_counter_of_the_family_gives_its_ids_for_real_code() -> None:
+    texts = [Path(module.__file__ or "").read_text(encoding="utf-8") for module in (json.decoder, argparse, sqlite3)]
+    assert qwen_counter().encode_data_batch(texts) == qwen().encode_data_batch(texts)
