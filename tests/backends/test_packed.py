@@ -17,7 +17,7 @@ from longctx.backends.transformers import attention, packed
 from longctx.backends.transformers import engine as engines
 from longctx.backends.transformers.cache import GrowingLayer
 from longctx.backends.transformers.engine import TransformersBackend
-from longctx.backends.transformers.packed import CODECS, Int4, Int8, PackedLayer
+from longctx.backends.transformers.packed import CODECS, Int4, Int8, Int8Channels, PackedLayer
 from longctx.errors import ModelError
 from longctx.jobs import Job
 
@@ -56,9 +56,13 @@ def states(seed: int, scale: float, count: int = 7) -> torch.Tensor:
 @given(st.integers(0, 10**6), st.floats(1e-6, 1e3))
 def test_no_number_is_further_off_than_half_a_step(seed: int, scale: float) -> None:
     numbers = states(seed, scale)
-    eight, four = Int8(), Int4()
+    eight, four, channels = Int8(), Int4(), Int8Channels()
+    whole = numbers.clone()
     step = numbers.abs().amax(-1, keepdim=True) / 127
     assert ((eight.unpack(eight.pack(numbers), torch.float32) - numbers).abs() <= 0.501 * step).all()
+    across = numbers.abs().amax(-2, keepdim=True) / 127
+    assert ((channels.unpack(channels.pack(numbers), torch.float32) - numbers).abs() <= 0.501 * across).all()
+    assert torch.equal(numbers, whole)
     groups = numbers.unflatten(-1, (-1, packed.GROUP))
     least, most = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
     rounding = (least.abs() + most - least) / 2**10 + 2e-6  # least number and step are float16: 2e-6 where these underflow

@@ -16,6 +16,7 @@ import torch
 from torch.nn.functional import silu
 
 from longctx.backends.transformers.attention import NAME, attend
+from longctx.backends.transformers.packed import in_bytes
 from longctx.planner.memory import HEAD_COPY_MOST
 
 #: Layers of transformers 5.23 that are attention and a gated MLP, each after an RMS norm, and nothing else.
@@ -123,8 +124,8 @@ class _Head:
 
     def __init__(self, head: Any) -> None:
         self._usual = head.forward
-        parts = [_coded(rows) for rows in head.weight.split(CODED)]
-        codes, scales = torch.cat([codes for codes, _ in parts]), torch.cat([scales for _, scales in parts])
+        parts = [in_bytes(rows, 1, rows.dtype) for rows in head.weight.split(CODED)]
+        codes, scales = torch.cat([codes for codes, _ in parts]), torch.cat([scales.squeeze(1) for _, scales in parts])
         head.register_buffer("codes", codes, persistent=False)
         head.register_buffer("scales", scales, persistent=False)
         self._codes, self._scales = codes, scales
@@ -134,14 +135,6 @@ class _Head:
         if len(rows) > HEAD_ROWS:
             return self._usual(x)
         return torch._weight_int8pack_mm(rows, self._codes, self._scales).view(*x.shape[:-1], -1)
-
-
-def _coded(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows in a byte a number, and a scale for each."""
-    numbers = rows.float()
-    scales = (numbers.abs().amax(1) / 127).to(rows.dtype)
-    steps = scales.float().unsqueeze(1)
-    return numbers.div_(steps.where(steps > 0, 1.0)).round_().clamp_(-127, 127).to(torch.int8), scales
 
 
 class _Norm:

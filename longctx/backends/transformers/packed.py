@@ -62,10 +62,7 @@ class Int8:
 
     def pack(self, states: torch.Tensor) -> Sequence[torch.Tensor]:
         """Codes [.., head size] and scales [.., 1]."""
-        numbers = states.float()
-        scale = numbers.abs().amax(-1, keepdim=True) / 127
-        codes = (numbers / scale.where(scale > 0, 1.0)).round().to(torch.int8)
-        return codes, scale
+        return in_bytes(states, -1, torch.float32)
 
     def unpack(self, parts: Sequence[torch.Tensor], dtype: torch.dtype) -> torch.Tensor:
         """Codes times scales."""
@@ -120,16 +117,26 @@ class Int8Channels:
 
     def pack(self, states: torch.Tensor) -> Sequence[torch.Tensor]:
         """Codes [.., tokens, head size] and scales [.., 1, head size]."""
-        numbers = states.float()
-        scales = (numbers.abs().amax(-2, keepdim=True) / 127).to(states.dtype)
-        steps = scales.float()
-        codes = (numbers / steps.where(steps > 0, 1.0)).round().clamp(-127, 127).to(torch.int8)
-        return codes, scales
+        return in_bytes(states, -2, states.dtype)
 
     def unpack(self, parts: Sequence[torch.Tensor], dtype: torch.dtype) -> torch.Tensor:
         """Codes times scales."""
         codes, scales = parts
         return (codes * scales.float()).to(dtype)
+
+
+def in_bytes(numbers: torch.Tensor, axis: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Numbers in a byte each, and the scales by which the largest along an axis is 127.
+
+    Args:
+        numbers: of any shape; they stay as they are.
+        axis: along which numbers share a scale; it has the length 1 in the scales.
+        dtype: of the scales.
+    """
+    codes = numbers.to(torch.float32, copy=True)
+    scales = (codes.abs().amax(axis, keepdim=True) / 127).to(dtype)
+    steps = scales.float()
+    return codes.div_(steps.where(steps > 0, 1.0)).round_().clamp_(-127, 127).to(torch.int8), scales
 
 
 def _grouped(numbers: torch.Tensor, size: int) -> torch.Tensor:
