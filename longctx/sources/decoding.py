@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import dataclass
 
 #: UTF-32 before UTF-16, whose mark is the beginning of UTF-32's.
@@ -20,45 +21,110 @@ _CONTROL_SHARE = 0.05
 _SOUND_PER_DAMAGED = 10
 
 
+#: Bytes at the beginning that tell UTF-16 without a mark; of them the share of characters of which one byte must be 0.
+_GLANCE, _ZERO_SHARE = 4096, 0.5
+#: Bytes of lines beyond ASCII that a guess looks at; it takes a second for each MB of them.
+_SAMPLE = 65_536
+#: Japanese with escapes is ASCII by its bytes.
+_ISO_2022 = re.compile(rb"\x1b\$[@B]")
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """Text, and how it was decoded where that was not plain UTF-8."""
 
     text: str
     note: str = ""
+    encoding: str = "utf-8"
+
+    @property
+    def keeps_ascii(self) -> bool:
+        """Whether the bytes of ASCII characters, line ends among them, stand for themselves."""
+        return not self.encoding.startswith(("utf-16", "utf-32"))
 
 
 def decode(data: bytes, *, whole: bool = True) -> Decoded | None:
     r"""The text of a file, line ends as they stand, without its byte order mark; None for what is no text.
+
+    UTF-16 without a mark is told by its zeros: every other byte is one, wherever its text is ASCII. Text in it without any
+    (Chinese, say) is not told from binary data.
 
     Args:
         data: the file's bytes, or the first of them.
         whole: whether ``data`` is the whole file; if not, the text ends at the last line end in it, if there is one.
 
     >>> decode(b"na\xc3\xafve\r\n")
-    Decoded(text='naïve\r\n', note='')
+    Decoded(text='naïve\r\n', note='', encoding='utf-8')
     >>> decode(b"\x89PNG\r\n\x1a\n\x00\x00") is None
     True
     """
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _marked(data[len(mark) :], encoding, whole)
-    if b"\x00" in data or len(data) - len(data.translate(None, _CONTROLS)) > _CONTROL_SHARE * len(data):
+    if b"\x00" in data:
+        return _unmarked(data, whole)
+    if len(data) - len(data.translate(None, _CONTROLS)) > _CONTROL_SHARE * len(data):
         return None
+    if _ISO_2022.search(data) and (found := _escaped(data, whole)):
+        return found
     try:
         return Decoded(_finished(_decoded(data, "utf-8", "strict", whole), whole))
     except UnicodeDecodeError:
         return _damaged(data, whole) or _guessed(data, whole)
 
 
-def _marked(data: bytes, encoding: str, whole: bool) -> Decoded:
-    text = _decoded(data, encoding, "replace", whole)
-    damaged = text.count("\ufffd")
+def is_binary(head: bytes) -> bool:
+    r"""Whether the first bytes of a file are those of no text, for having zeros that no text has.
+
+    >>> is_binary(b"PK\x03\x04\x00\x00"), is_binary(b"a\x00b\x00\n\x00"), is_binary(b"text")
+    (True, False, False)
+    """
+    return b"\x00" in head and not any(head.startswith(mark) for mark, _ in _MARKS) and not _by_zeros(head)
+
+
+def _by_zeros(data: bytes) -> str:
+    """Which UTF-16 the zeros of some bytes speak for; empty for none."""
+    glance = data[: min(_GLANCE, len(data) // 2 * 2)]
+    even, odd = glance[::2].count(0), glance[1::2].count(0)
+    if not even and odd >= _ZERO_SHARE * len(glance) / 2:
+        return "utf-16-le"
+    return "utf-16-be" if not odd and even >= _ZERO_SHARE * len(glance) / 2 else ""
+
+
+def _unmarked(data: bytes, whole: bool) -> Decoded | None:
+    encoding = _by_zeros(data)
+    if not encoding:
+        return None
     try:
-        _decoded(data, encoding, "strict", whole)
+        text = _finished(_decoded(data, encoding, "strict", whole), whole)
     except UnicodeDecodeError:
-        return Decoded(_finished(text, whole), f"decoded as {encoding} by its byte order mark, {damaged:,} damaged places")
-    return Decoded(_finished(text, whole), "" if encoding == "utf-8" else f"decoded as {encoding} by its byte order mark")
+        return None
+    controls = len(text) - len(text.translate(dict.fromkeys(_CONTROLS)))
+    if controls > _CONTROL_SHARE * len(text):
+        return None
+    glance = data[:_GLANCE]
+    share = 2 * glance.count(0) / len(glance)
+    return Decoded(text, f"decoded as {encoding} (a guess without a byte order mark, confidence {share:.0%})", encoding)
+
+
+def _escaped(data: bytes, whole: bool) -> Decoded | None:
+    """Japanese with escapes (ISO-2022-JP)."""
+    try:
+        text = _decoded(data, "iso2022_jp", "strict", whole)
+    except UnicodeDecodeError:
+        return None
+    return Decoded(_finished(text, whole), "decoded as iso2022_jp by its escapes", "iso2022_jp")
+
+
+def _marked(data: bytes, encoding: str, whole: bool) -> Decoded:
+    note = "" if encoding == "utf-8" else f"decoded as {encoding} by its byte order mark"
+    try:
+        return Decoded(_finished(_decoded(data, encoding, "strict", whole), whole), note, encoding)
+    except UnicodeDecodeError:
+        text = _decoded(data, encoding, "replace", whole)
+        damaged = text.count("\ufffd")
+        note = f"decoded as {encoding} by its byte order mark, {damaged:,} damaged places"
+        return Decoded(_finished(text, whole), note, encoding)
 
 
 def _damaged(data: bytes, whole: bool) -> Decoded | None:
@@ -74,7 +140,7 @@ def _damaged(data: bytes, whole: bool) -> Decoded | None:
 def _guessed(data: bytes, whole: bool) -> Decoded | None:
     from charset_normalizer import from_bytes
 
-    matches = list(from_bytes(data if whole else data[: _line_end(data) or len(data)]))
+    matches = list(from_bytes(_sample(data if whole else data[: _line_end(data) or len(data)])))
     if not matches:
         return None
     # Many short texts fit several encodings equally well; then the one that most such files are in.
@@ -84,7 +150,27 @@ def _guessed(data: bytes, whole: bool) -> Decoded | None:
     encoding = "cp1252" if "cp1252" in names else equal[0].encoding
     confidence = (1 - equal[0].chaos) / len(equal)
     text = _finished(_decoded(data, encoding, "replace", whole), whole)
-    return Decoded(text, f"decoded as {encoding} (a guess, confidence {confidence:.0%})")
+    damaged = text.count("\ufffd")
+    note = f"decoded as {encoding} (a guess, confidence {confidence:.0%})" + (
+        f", {damaged:,} damaged places" if damaged else ""
+    )
+    return Decoded(text, note, encoding)
+
+
+def _sample(data: bytes) -> bytes:
+    """What a guess looks at: all of a small text, of a large one its lines with bytes beyond ASCII, up to a bound."""
+    if len(data) <= _SAMPLE:
+        return data
+    telling, size = [], 0
+    for line in data.splitlines(keepends=True):
+        if not line.isascii():
+            telling.append(line)
+            size += len(line)
+        if size >= _SAMPLE:
+            break
+    sample = b"".join(telling)[:_SAMPLE]
+    # No character of two bytes ends in one of these, so that none is cut in two.
+    return sample[: max(sample.rfind(sign) for sign in (b"\n", b"\r", b" ", b",", b";", b'"')) + 1] or sample
 
 
 def _decoded(data: bytes, encoding: str, errors: str, whole: bool) -> str:
