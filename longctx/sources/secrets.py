@@ -80,7 +80,7 @@ Shopify token | shp | shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}
 Databricks token | dapi | dapi[a-f0-9]{32}(?:-\d)?
 Discord webhook | /api/webhooks/ | discord(?:app)?\.com/api/webhooks/(\d{17,20}/[\w-]{60,80})
 Groq key | gsk_ | gsk_[A-Za-z0-9]{52}
-Replicate token | r8_ | r8_[\w]{37}
+Replicate token | r8_ | r8_[A-Za-z0-9]{37}
 Docker token | dckr_ | dckr_(?:pat|oat)_[\w-]{27,40}
 Vault token | hvs. hvb. | hv[sb]\.[\w-]{90,300}
 Terraform token | .atlasv1. | [A-Za-z0-9]{14}\.atlasv1\.[\w=-]{60,70}
@@ -103,9 +103,9 @@ _FEW = 6
 
 _BEGIN = re.compile(r"-{4,5} ?BEGIN ((?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?) ?-{4,5}")
 _END = re.compile(r"-{4,5} ?END (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)? ?-{4,5}")
-_PUTTY = re.compile(r"Private-Lines: \d{1,4}\s{1,4}((?:[A-Za-z0-9+/=]{4,}+\s{0,4}+){1,400}+)")
-#: Characters of armour at most; of base64 in it at least, in runs of at least so many.
-_ARMOUR, _LEAST, _RUN = 32_768, 100, 16
+_PUTTY = re.compile(r"Private-Lines: \d{1,4}\s{1,4}((?:[A-Za-z0-9+/=]{4,}+(?:\\[nr]|[\r\n]){1,4}+){1,400}+)")
+#: Characters of armour at most; of base64 in it at least, in runs of at least so many, and their share of what is no space.
+_ARMOUR, _LEAST, _RUN, _SHARE = 32_768, 100, 16, 0.6
 _BASE64 = re.compile(rf"[A-Za-z0-9+/=]{{{_RUN},}}+")
 #: Lines of a key whose end is missing: headers, then base64 between line ends, escapes, quotes and signs of comments.
 _OPEN_END = re.compile(
@@ -117,7 +117,7 @@ _ADDRESS = re.compile(r"://([^\s/?#:@'\"<>`]{0,64}):([^\s/?#'\"<>`]{5,128})@([\w
 _WORD = re.compile(
     r"(?:(?:my|your|the|some|a|db|user|test|super|admin|proxy|secret)?(?:password|passwd|passphrase|passw|pass|pwd|pw|secret|token|key)"
     r"|an?|my|of|user|username|name|tests?|testing|tester|example|here|change|me|changeme|guest|admin|root|postgres|mysql|redis|foo|bar|baz"
-    r"|foobar|hunter|x+|ab|abc|abcd|abcdef|none|null|with|word)?\d{0,4}",
+    r"|foobar|hunter|tiger|x+|ab|abc|abcd|abcdef|none|null|with|word)?\d{0,4}",
     re.I,
 )
 _BETWEEN_WORDS = re.compile(r"%[0-9a-f]{2}|[\W_]+", re.I)
@@ -194,7 +194,8 @@ def _stop(text: str, start: int, limit: int) -> int:
 
 
 def _is_key(armoured: str) -> bool:
-    return sum(map(len, _BASE64.findall(armoured))) >= _LEAST
+    encoded = sum(map(len, _BASE64.findall(armoured)))
+    return encoded >= max(_LEAST, _SHARE * len("".join(armoured.split())))
 
 
 def _headless(text: str, start: int, stop: int) -> Iterator[Secret]:
@@ -202,8 +203,10 @@ def _headless(text: str, start: int, stop: int) -> Iterator[Secret]:
     for end in _END.finditer(text, start, stop):
         first = end.start()
         for line in reversed(text[max(start, first - _ARMOUR) : first].splitlines(keepends=True)):
-            if line.strip() and not _BASE64.fullmatch(line.strip()) and first < end.start():
+            is_last = first == end.start()  # which may be short
+            if not (is_last or not line.strip() or _BASE64.fullmatch(line.strip())):
                 break
             first -= len(line)
         if _is_key(text[first : end.start()]):
             yield Secret(first, end.end(), PRIVATE_KEY)
+        start = end.end()
