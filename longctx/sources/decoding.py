@@ -25,6 +25,12 @@ _SOUND_PER_DAMAGED = 10
 _GLANCE, _ZERO_SHARE = 4096, 0.5
 #: Bytes of lines beyond ASCII that a guess looks at; it takes a second for each MB of them.
 _SAMPLE = 65_536
+#: Of the lines beyond ASCII so many must be sound UTF-8 for the others to be in another encoding; a few are so by chance.
+_MIXED_SHARE = 0.2
+#: The encoding of most files that are not in Unicode; how much worse a guess may be, in charset-normalizer's measures, to
+#: count as equal; and the share of bytes beyond ASCII up to which what fits no encoding is still a text.
+_USUAL, _CHAOS, _COHERENCE, _FOREIGN_SHARE = "cp1252", 0.02, 0.15, 0.3
+_BEYOND_ASCII = bytes(range(0x80, 0x100))
 #: Japanese with escapes is ASCII by its bytes.
 _ISO_2022 = re.compile(rb"\x1b\$[@B]")
 
@@ -70,7 +76,7 @@ def decode(data: bytes, *, whole: bool = True) -> Decoded | None:
     try:
         return Decoded(_finished(_decoded(data, "utf-8", "strict", whole), whole))
     except UnicodeDecodeError:
-        return _damaged(data, whole) or _guessed(data, whole)
+        return _damaged(data, whole) or _mixed(data, whole) or _guessed(data, whole)
 
 
 def is_binary(head: bytes) -> bool:
@@ -137,24 +143,58 @@ def _damaged(data: bytes, whole: bool) -> Decoded | None:
     return Decoded(_finished(text, whole), f"decoded as utf-8, {damaged:,} damaged places")
 
 
-def _guessed(data: bytes, whole: bool) -> Decoded | None:
-    from charset_normalizer import from_bytes
-
-    matches = list(from_bytes(_sample(data if whole else data[: _line_end(data) or len(data)])))
-    if not matches:
+def _mixed(data: bytes, whole: bool) -> Decoded | None:
+    """Lines in UTF-8 among lines in another encoding, as when files were put together; each line by its own."""
+    lines = (data if whole else data[: _line_end(data) or len(data)]).splitlines(keepends=True)
+    sound = [line.isascii() or _is_utf8(line) for line in lines]
+    others = [line for line, is_sound in zip(lines, sound, strict=True) if not is_sound]
+    telling = sum(not line.isascii() for line in lines)
+    guess = _guess(b"".join(others)) if telling - len(others) >= _MIXED_SHARE * telling else None
+    if guess is None:
         return None
-    # Many short texts fit several encodings equally well; then the one that most such files are in.
-    best = min((round(match.chaos, 2), -round(match.coherence, 2)) for match in matches)
-    equal = [match for match in matches if (round(match.chaos, 2), -round(match.coherence, 2)) == best]
-    names = [name for match in equal for name in match.could_be_from_charset]
-    encoding = "cp1252" if "cp1252" in names else equal[0].encoding
-    confidence = (1 - equal[0].chaos) / len(equal)
+    texts = [line.decode("utf-8" if good else guess[0], "replace") for line, good in zip(lines, sound, strict=True)]
+    note = f"decoded as utf-8, of {telling:,} lines beyond ASCII {len(others):,} as {guess[0]}"
+    note += f" (a guess, confidence {guess[1]:.0%})"
+    return Decoded("".join(texts), note)
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _guessed(data: bytes, whole: bool) -> Decoded | None:
+    guess = _guess(data if whole else data[: _line_end(data) or len(data)])
+    if guess is None:
+        return None
+    encoding, confidence = guess
     text = _finished(_decoded(data, encoding, "replace", whole), whole)
     damaged = text.count("\ufffd")
     note = f"decoded as {encoding} (a guess, confidence {confidence:.0%})" + (
         f", {damaged:,} damaged places" if damaged else ""
     )
     return Decoded(text, note, encoding)
+
+
+def _guess(data: bytes) -> tuple[str, float] | None:
+    """An encoding, and how sure that is; None for what is no text in any."""
+    from charset_normalizer import from_bytes
+
+    matches = list(from_bytes(_sample(data)))
+    if not matches:
+        beyond_ascii = len(data) - len(data.translate(None, _BEYOND_ASCII))
+        return (_USUAL, 0.0) if beyond_ascii < _FOREIGN_SHARE * len(data) else None
+    # Many texts fit several encodings about equally well; then it is the one that most such files are in.
+    chaos = min(match.chaos for match in matches)
+    likely = [match for match in matches if match.chaos <= chaos + _CHAOS]
+    coherence = max(match.coherence for match in likely)
+    equal = [match for match in likely if match.coherence >= coherence - _COHERENCE]
+    names = [name for match in equal for name in match.could_be_from_charset]
+    best = min(equal, key=lambda match: (round(match.chaos, 2), -round(match.coherence, 2)))
+    return _USUAL if _USUAL in names else best.encoding, (1 - best.chaos) / len(equal)
 
 
 def _sample(data: bytes) -> bytes:

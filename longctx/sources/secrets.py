@@ -190,7 +190,10 @@ def _stop(text: str, start: int, limit: int) -> int:
     if end is not None:
         return end.end() if _is_key(text[start : end.start()]) else start
     open_end = _OPEN_END.match(text, start, limit)
-    return open_end.end() if open_end and _is_key(open_end[0]) else start
+    if open_end is None:
+        return start
+    is_cut_off = not text[open_end.end() : open_end.end() + 100].strip()  # then a little of it is enough
+    return open_end.end() if is_cut_off or _is_key(open_end[0]) else start
 
 
 def _is_key(armoured: str) -> bool:

@@ -76,6 +76,12 @@ def test_a_part_of_a_private_key_is_one_too(part):
     assert left.endswith("after the key\n")
 
 
+@pytest.mark.parametrize("lines", [2, 3, 5])
+def test_a_key_that_is_cut_off_by_the_end_of_the_text_is_one_however_short(lines):
+    key = "".join(armour().splitlines(keepends=True)[:lines])
+    assert _found(f"before\n{key}") == [("private key", key.rstrip())]
+
+
 def test_two_keys_are_two():
     text = armour() + "between\n" + armour("PRIVATE KEY")
     assert [what for what, _ in _found(text)] == ["private key"] * 2
