@@ -41,12 +41,31 @@ class _Form:
         what: it is.
         hints: one of these stands in every text that has such a token; looking for them is fast.
         pattern: of the token, or with a group that is it.
+        is_solid: whether such a token is all in one run, hints and all.
     """
 
     what: str
     hints: tuple[str, ...]
     pattern: re.Pattern[str]
+    is_solid: bool
 
+    def found(self, text: str, start: int, stop: int) -> Iterator[Secret]:
+        """The tokens between two places of a text."""
+        group = self.pattern.groups
+        for match in self.pattern.finditer(text, start, stop):
+            if not _is_example(match[group]):
+                yield Secret(*match.span(group), self.what)
+
+    def is_hinted(self, text: str) -> bool:
+        return any(hint in text for hint in self.hints)
+
+
+#: Tokens are runs of such characters without a gap, at least so long. Runs are few, so that looking for hints in them takes a
+#: tenth of the time that it takes in a whole text.
+_SOLID, _LENGTH = re.compile(r"[A-Za-z0-9_.~:-]"), 20
+_IS_SOLID = bytes(ord("x") if _SOLID.fullmatch(chr(code)) else ord(" ") for code in range(256))
+#: A longer hint stands before its token, and is found fast in any text.
+_SHORT_HINT = 8
 
 #: Before a token stands no part of a word, unless that is the letter of an escape, as in JSON.
 _BEGINS, _ENDS = r"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))", r"(?![A-Za-z0-9])"
@@ -91,7 +110,9 @@ age key | AGE-SECRET-KEY-1 | AGE-SECRET-KEY-1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{
 def _forms() -> Iterator[_Form]:
     for line in _TOKENS.strip().splitlines():
         what, hints, pattern = line.split(" | ", 2)
-        yield _Form(what, tuple(hints.split()), re.compile(_BEGINS + "(?:" + pattern + ")" + _ENDS))
+        named = tuple(hints.split())
+        is_solid = all(len(hint) <= _SHORT_HINT for hint in named)
+        yield _Form(what, named, re.compile(_BEGINS + "(?:" + pattern + ")" + _ENDS), is_solid)
 
 
 _FORMS = tuple(_forms())
@@ -140,12 +161,26 @@ def find(text: str) -> list[Secret]:
 
 
 def _tokens(text: str) -> Iterator[Secret]:
+    runs = list(_runs(text))
+    solid = "\n".join(text[start:stop] for start, stop in runs)
     for form in _FORMS:
-        if any(hint in text for hint in form.hints):
-            group = form.pattern.groups
-            for match in form.pattern.finditer(text):
-                if not _is_example(match[group]):
-                    yield Secret(*match.span(group), form.what)
+        if not form.is_hinted(solid if form.is_solid else text):
+            continue
+        for start, stop in runs if form.is_solid else [(0, len(text))]:
+            if not form.is_solid or form.is_hinted(text[start:stop]):
+                yield from form.found(text, start, stop)
+
+
+def _runs(text: str) -> Iterator[tuple[int, int]]:
+    """Where runs begin and end that are long enough for a token."""
+    marks = text.encode("ascii", "replace").translate(_IS_SOLID)
+    run = b"x" * _LENGTH
+    start = marks.find(run)
+    while start >= 0:
+        stop = marks.find(b" ", start)
+        stop = stop if stop >= 0 else len(marks)
+        yield start, stop
+        start = marks.find(run, stop)
 
 
 def _is_example(token: str) -> bool:
