@@ -208,13 +208,18 @@ def head(lines: Sequence[str], junk: Junk) -> list[str]:
     while kept < min(len(lines), junk.lines) and chars + len(lines[kept]) <= junk.chars:
         chars += len(lines[kept])
         kept += 1
-    return list(lines[:kept]) if kept else [_beginning(lines[0], junk.chars)]
+    return list(lines[:kept]) if kept else [beginning(lines[0], junk.chars)]
 
 
-def _beginning(line: str, chars: int) -> str:
-    """The beginning of a line, not cut inside of what may be a key, if that can be helped."""
+def beginning(line: str, chars: int) -> str:
+    """The beginning of a line, not cut inside of what may be a key, if that can be helped.
+
+    Args:
+        line: of which more follows.
+        chars: at most.
+    """
     part = line[:chars].rstrip(_UNBROKEN)
-    return part if len(part) >= chars - _LOST else line[:chars]
+    return part if part and len(part) >= chars - _LOST else line[:chars]
 
 
 def words(junk: Junk, kept: Sequence[str], *, lines: int | None, size: int) -> str:

@@ -95,7 +95,12 @@ def _part(read: _Read, *, cut_junk: bool) -> _Part:
     if found is not None:
         kept = junk.head(read.lines, found)
         return _Part(kept, junk.words(found, kept, lines=read.count_lines(), size=read.size), is_all=False)
-    return _Part(read.lines) if read.whole else _Part(read.lines, _beginning(read, read.lines), is_all=False)
+    if read.whole:
+        return _Part(read.lines)
+    lines = read.lines
+    if len(lines) == 1 and not lines[0].endswith(("\n", "\r")):
+        lines = [junk.beginning(lines[0], len(lines[0]))]
+    return _Part(lines, _beginning(read, lines), is_all=False)
 
 
 def _part_of_table(read: _Read, found: junk.Junk | None) -> _Part:

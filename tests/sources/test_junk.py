@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import random
+import sysconfig
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from longctx.corpus import split_lines
 from longctx.prompts import Frame
 from longctx.sources import read
 from longctx.sources.junk import head, recognise
+from longctx.sources.secrets import find
 
 PROGRAM = "".join(f"def step_{number}(value):\n    return value + {number}\n\n\n" for number in range(900))
 PATHS = "".join(f"M{number}.25,{number * 3}.5 C{number},{number + 1} 7.5,-2 {number}.125,9 z " for number in range(900))
@@ -129,3 +132,33 @@ def test_a_long_line_is_not_cut_inside_of_what_may_be_a_key():
     assert head([line], junk) == ["x " * 900]
     solid = "k" * 5000
     assert head([solid], junk) == [solid[: junk.chars]]
+
+
+def test_no_module_of_the_standard_library_is_taken_for_junk_or_holds_secrets():
+    library = Path(sysconfig.get_path("stdlib"))
+    folders = (
+        "",
+        "asyncio",
+        "collections",
+        "concurrent/futures",
+        "email",
+        "html",
+        "http",
+        "importlib",
+        "json",
+        "unittest",
+        "xml/sax",
+    )
+    modules = [file for folder in folders for file in sorted((library / folder).glob("*.py"))]
+    assert len(modules) > 200
+    for file in modules:
+        text = file.read_text(encoding="utf-8")
+        junk = recognise(f"{file.parent.name}/{file.name}", text, split_lines(text))
+        assert junk is None or "generated" in text[:2000].lower(), file
+        assert find(text) == [], file
+
+
+def test_a_short_line_without_a_gap_is_cut_inside_rather_than_lost(write, rows):
+    corpus = read(write({"a.txt": "x" * 100}), max_file_bytes=30)
+    assert [segment.text for segment in corpus.sources[0].segments] == ["x" * 30]
+    assert rows(corpus)["a.txt"].reason == "its first 1 line, 30 characters of a file of 100 bytes"

@@ -179,3 +179,9 @@ def test_a_file_that_is_large_takes_no_more_time_than_it_must(write):
     began = time.process_time()
     without_secrets(parsed)
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("most", [1010, 1015, 1019])
+def test_a_file_cut_inside_of_a_token_shows_no_part_of_it(write, most):
+    corpus = read(write({"a.txt": "x " * 500 + TOKEN + " y" * 500}), max_file_bytes=most)
+    assert _text(corpus, "a.txt") == "x " * 500
