@@ -208,7 +208,8 @@ def _saved(options: argparse.Namespace, answer: Any) -> bool:
 def _read(options: argparse.Namespace) -> Any:
     from longctx import sources
 
-    chosen = {"engine": options.engine, "pages_as_pictures": options.pages_as_pictures}
+    names = ("engine", "pages_as_pictures", "junk", "redact")
+    chosen = {name: getattr(options, name) for name in names}
     return sources.read(*options.paths, include=options.include, exclude=options.exclude, **chosen)
 
 
@@ -219,8 +220,10 @@ def _plan(options: argparse.Namespace) -> Any:
     given = {key: getattr(options, key) for key in names.split()}
     if not options.paths and options.budget:
         raise UsageError("--budget says what is read of a source, and there is no PATH")
-    if not options.paths and (options.include or options.exclude or options.pages_as_pictures or options.engine):
-        raise UsageError("--include, --exclude, --pages-as-pictures and --engine say what is read, and there is no PATH")
+    given_for_paths = options.include or options.exclude or options.pages_as_pictures or options.engine or options.junk
+    if not options.paths and (given_for_paths or not options.redact):
+        names = "--include, --exclude, --pages-as-pictures, --junk, --no-redact and --engine"
+        raise UsageError(f"{names} say what is read, and there is no PATH")
     corpus = _read(options) if options.paths else None
     return planning.plan(corpus, budgets=_budgets(options.budget), agree=_agree(options), **given)
 
@@ -335,6 +338,8 @@ def _add_paths(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
     parser.add_argument(
         "--pages-as-pictures", action="store_true", help="show every page of a PDF as a picture, besides its text"
     )
+    parser.add_argument("--junk", action="store_true", help="read lock, minified, generated, vendored and data files whole")
+    parser.add_argument("--no-redact", dest="redact", action="store_false", help="leave private keys, tokens and passwords in")
     parser.add_argument("--engine", choices=("av", "decord"), help="which library reads video (default av: PyAV)")
 
 

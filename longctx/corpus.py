@@ -259,6 +259,7 @@ class Source:
         segments: in reading order. Of a video they hold its subtitles by time until frames are chosen (see ``footage``).
         medium: what the source looks like, where it looks like something.
         footage: of a video; a plan chooses frames of it, and the segments are then made anew.
+        note: what a model is told where not all of a file was read: what it is, and how much of it is read.
     """
 
     path: str
@@ -269,6 +270,7 @@ class Source:
     segments: tuple[Segment, ...]
     medium: Medium | None = field(default=None, repr=False, compare=False)
     footage: Footage | None = field(default=None, repr=False, compare=False)
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

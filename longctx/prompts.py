@@ -77,8 +77,9 @@ class Frame:
     """
 
     def open(self, source: Source) -> str:
-        """The line before a source."""
-        return f'<file path="{self.escape(plain_path(source.path))}">'
+        """The line before a source; of one that was not read whole it says so."""
+        note = f' note="{self.escape(plain_path(source.note))}"' if source.note else ""
+        return f'<file path="{self.escape(plain_path(source.path))}"{note}>'
 
     def mark(self, number: int, segment: Segment) -> str:
         """The line before a segment, with its id and its place."""

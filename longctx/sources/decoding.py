@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import dataclass
 
 #: UTF-32 before UTF-16, whose mark is the beginning of UTF-32's.
@@ -20,45 +21,117 @@ _CONTROL_SHARE = 0.05
 _SOUND_PER_DAMAGED = 10
 
 
+#: Bytes at the beginning that tell UTF-16 without a mark; of them the share of characters of which one byte must be 0.
+_GLANCE, _ZERO_SHARE = 4096, 0.5
+#: Bytes of lines beyond ASCII that a guess looks at: where they are rare, it is faster and surer than one about the whole.
+_SAMPLE = 65_536
+#: Of the lines beyond ASCII so many must be sound UTF-8 for the others to be in another encoding; a few are so by chance.
+_MIXED_SHARE = 0.2
+#: The encoding of most files that are not in Unicode; how much worse a guess may be, in charset-normalizer's measures, to
+#: count as equal; and the share of bytes beyond ASCII up to which what fits no encoding is still a text.
+_USUAL, _CHAOS, _COHERENCE, _FOREIGN_SHARE = "cp1252", 0.02, 0.15, 0.3
+_BEYOND_ASCII = bytes(range(0x80, 0x100))
+_DELIMITERS = "\r\n\t,;"
+#: Japanese with escapes is ASCII by its bytes.
+_ISO_2022 = re.compile(rb"\x1b\$[@B]")
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """Text, and how it was decoded where that was not plain UTF-8."""
 
     text: str
     note: str = ""
+    encoding: str = "utf-8"
+
+    @property
+    def keeps_ascii(self) -> bool:
+        """Whether line ends and delimiters are the bytes that they are in ASCII, and those bytes nothing else."""
+        return self.encoding != "iso2022_jp" and _DELIMITERS.encode(self.encoding) == _DELIMITERS.encode()
 
 
 def decode(data: bytes, *, whole: bool = True) -> Decoded | None:
     r"""The text of a file, line ends as they stand, without its byte order mark; None for what is no text.
+
+    UTF-16 without a mark is told by its zeros: every other byte is one, wherever its text is ASCII. Text in it without any
+    (Chinese, say) is not told from binary data.
 
     Args:
         data: the file's bytes, or the first of them.
         whole: whether ``data`` is the whole file; if not, the text ends at the last line end in it, if there is one.
 
     >>> decode(b"na\xc3\xafve\r\n")
-    Decoded(text='naïve\r\n', note='')
+    Decoded(text='naïve\r\n', note='', encoding='utf-8')
     >>> decode(b"\x89PNG\r\n\x1a\n\x00\x00") is None
     True
     """
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _marked(data[len(mark) :], encoding, whole)
-    if b"\x00" in data or len(data) - len(data.translate(None, _CONTROLS)) > _CONTROL_SHARE * len(data):
+    if b"\x00" in data:
+        return _unmarked(data, whole)
+    if len(data) - len(data.translate(None, _CONTROLS)) > _CONTROL_SHARE * len(data):
         return None
+    if _ISO_2022.search(data) and (found := _escaped(data, whole)):
+        return found
     try:
         return Decoded(_finished(_decoded(data, "utf-8", "strict", whole), whole))
     except UnicodeDecodeError:
-        return _damaged(data, whole) or _guessed(data, whole)
+        return _damaged(data, whole) or _mixed(data, whole) or _guessed(data, whole)
+
+
+def is_binary(head: bytes) -> bool:
+    r"""Whether the first bytes of a file are those of no text, for having zeros that no text has.
+
+    >>> is_binary(b"PK\x03\x04\x00\x00"), is_binary(b"a\x00b\x00\n\x00"), is_binary(b"text")
+    (True, False, False)
+    """
+    return b"\x00" in head and not any(head.startswith(mark) for mark, _ in _MARKS) and not _by_zeros(head)
+
+
+def _by_zeros(data: bytes) -> str:
+    """Which UTF-16 the zeros of some bytes speak for; empty for none."""
+    glance = data[: min(_GLANCE, len(data) // 2 * 2)]
+    even, odd = glance[::2].count(0), glance[1::2].count(0)
+    if not even and odd >= _ZERO_SHARE * len(glance) / 2:
+        return "utf-16-le"
+    return "utf-16-be" if not odd and even >= _ZERO_SHARE * len(glance) / 2 else ""
+
+
+def _unmarked(data: bytes, whole: bool) -> Decoded | None:
+    encoding = _by_zeros(data)
+    if not encoding:
+        return None
+    try:
+        text = _finished(_decoded(data, encoding, "strict", whole), whole)
+    except UnicodeDecodeError:
+        return None
+    controls = len(text) - len(text.translate(dict.fromkeys(_CONTROLS)))
+    if controls > _CONTROL_SHARE * len(text):
+        return None
+    glance = data[:_GLANCE]
+    share = 2 * glance.count(0) / len(glance)
+    return Decoded(text, f"decoded as {encoding} (a guess without a byte order mark, confidence {share:.0%})", encoding)
+
+
+def _escaped(data: bytes, whole: bool) -> Decoded | None:
+    """Japanese with escapes (ISO-2022-JP)."""
+    try:
+        text = _decoded(data, "iso2022_jp", "strict", whole)
+    except UnicodeDecodeError:
+        return None
+    return Decoded(_finished(text, whole), "decoded as iso2022_jp by its escapes", "iso2022_jp")
 
 
 def _marked(data: bytes, encoding: str, whole: bool) -> Decoded:
-    text = _decoded(data, encoding, "replace", whole)
-    damaged = text.count("\ufffd")
+    note = "" if encoding == "utf-8" else f"decoded as {encoding} by its byte order mark"
     try:
-        _decoded(data, encoding, "strict", whole)
+        return Decoded(_finished(_decoded(data, encoding, "strict", whole), whole), note, encoding)
     except UnicodeDecodeError:
-        return Decoded(_finished(text, whole), f"decoded as {encoding} by its byte order mark, {damaged:,} damaged places")
-    return Decoded(_finished(text, whole), "" if encoding == "utf-8" else f"decoded as {encoding} by its byte order mark")
+        text = _decoded(data, encoding, "replace", whole)
+        damaged = text.count("\ufffd")
+        note = f"decoded as {encoding} by its byte order mark, {damaged:,} damaged places"
+        return Decoded(_finished(text, whole), note, encoding)
 
 
 def _damaged(data: bytes, whole: bool) -> Decoded | None:
@@ -71,20 +144,74 @@ def _damaged(data: bytes, whole: bool) -> Decoded | None:
     return Decoded(_finished(text, whole), f"decoded as utf-8, {damaged:,} damaged places")
 
 
+def _mixed(data: bytes, whole: bool) -> Decoded | None:
+    """Lines in UTF-8 among lines in another encoding, as when files were put together; each line by its own."""
+    lines = (data if whole else data[: _line_end(data) or len(data)]).splitlines(keepends=True)
+    sound = [line.isascii() or _is_utf8(line) for line in lines]
+    others = [line for line, is_sound in zip(lines, sound, strict=True) if not is_sound]
+    telling = sum(not line.isascii() for line in lines)
+    guess = _guess(b"".join(others)) if telling - len(others) >= _MIXED_SHARE * telling else None
+    if guess is None:
+        return None
+    texts = [line.decode("utf-8" if good else guess[0], "replace") for line, good in zip(lines, sound, strict=True)]
+    note = f"decoded as utf-8, of {telling:,} lines beyond ASCII {len(others):,} as {guess[0]}"
+    note += f" (a guess, confidence {guess[1]:.0%})"
+    return Decoded("".join(texts), note)
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _guessed(data: bytes, whole: bool) -> Decoded | None:
+    guess = _guess(data if whole else data[: _line_end(data) or len(data)])
+    if guess is None:
+        return None
+    encoding, confidence = guess
+    text = _finished(_decoded(data, encoding, "replace", whole), whole)
+    damaged = text.count("\ufffd")
+    note = f"decoded as {encoding} (a guess, confidence {confidence:.0%})" + (
+        f", {damaged:,} damaged places" if damaged else ""
+    )
+    return Decoded(text, note, encoding)
+
+
+def _guess(data: bytes) -> tuple[str, float] | None:
+    """An encoding, and how sure that is; None for what is no text in any."""
     from charset_normalizer import from_bytes
 
-    matches = list(from_bytes(data if whole else data[: _line_end(data) or len(data)]))
+    matches = list(from_bytes(_sample(data)))
     if not matches:
-        return None
-    # Many short texts fit several encodings equally well; then the one that most such files are in.
-    best = min((round(match.chaos, 2), -round(match.coherence, 2)) for match in matches)
-    equal = [match for match in matches if (round(match.chaos, 2), -round(match.coherence, 2)) == best]
+        beyond_ascii = len(data) - len(data.translate(None, _BEYOND_ASCII))
+        return (_USUAL, 0.0) if beyond_ascii < _FOREIGN_SHARE * len(data) else None
+    # Many texts fit several encodings about equally well; then it is the one that most such files are in.
+    chaos = min(match.chaos for match in matches)
+    likely = [match for match in matches if match.chaos <= chaos + _CHAOS]
+    coherence = max(match.coherence for match in likely)
+    equal = [match for match in likely if match.coherence >= coherence - _COHERENCE]
     names = [name for match in equal for name in match.could_be_from_charset]
-    encoding = "cp1252" if "cp1252" in names else equal[0].encoding
-    confidence = (1 - equal[0].chaos) / len(equal)
-    text = _finished(_decoded(data, encoding, "replace", whole), whole)
-    return Decoded(text, f"decoded as {encoding} (a guess, confidence {confidence:.0%})")
+    best = min(equal, key=lambda match: (round(match.chaos, 2), -round(match.coherence, 2)))
+    return _USUAL if _USUAL in names else best.encoding, (1 - best.chaos) / len(equal)
+
+
+def _sample(data: bytes) -> bytes:
+    """What a guess looks at: all of a small text, of a large one its lines with bytes beyond ASCII, up to a bound."""
+    if len(data) <= _SAMPLE:
+        return data
+    telling, size = [], 0
+    for line in data.splitlines(keepends=True):
+        if not line.isascii():
+            telling.append(line)
+            size += len(line)
+        if size >= _SAMPLE:
+            break
+    sample = b"".join(telling)[:_SAMPLE]
+    # No character of two bytes ends in one of these, so that none is cut in two.
+    return sample[: max(sample.rfind(sign) for sign in (b"\n", b"\r", b" ", b",", b";", b'"')) + 1] or sample
 
 
 def _decoded(data: bytes, encoding: str, errors: str, whole: bool) -> str:

@@ -12,7 +12,7 @@ from io import BufferedReader
 from typing import Any
 
 from longctx.corpus import Row, Source
-from longctx.sources.decoding import decode
+from longctx.sources.decoding import decode, is_binary
 from longctx.sources.kinds import kind_of, picture_of
 from longctx.sources.notebook import parse_notebook
 from longctx.sources.obstacles import special
@@ -20,6 +20,7 @@ from longctx.sources.parsed import Parsed
 from longctx.sources.pdf import parse_pdf
 from longctx.sources.pictures.stills import Stills, parse_picture
 from longctx.sources.process import ParserProcess
+from longctx.sources.redaction import without_secrets
 from longctx.sources.signatures import cut_off, is_lfs_pointer, is_recording
 from longctx.sources.snapshot import Snapshot
 from longctx.sources.text import parse_text
@@ -47,6 +48,8 @@ class FileReader:
         check: called often; what it raises ends the work.
         pages_as_pictures: whether pages with text are also to be looked at.
         engine: that decodes video, as :func:`longctx.sources.video.footage.chosen_engine` has it.
+        junk: whether junk, too, is read whole; a file that is named itself always is.
+        redact: whether secrets are taken out of what is read.
     """
 
     max_bytes: int
@@ -54,27 +57,31 @@ class FileReader:
     check: Callable[[], None]
     pages_as_pictures: bool = False
     engine: str = "av"
+    junk: bool = False
+    redact: bool = True
 
-    def read(self, path: str, file: str, beside: Beside | None = None) -> tuple[Row, Source | None]:
+    def read(self, path: str, file: str, beside: Beside | None = None, *, named: bool = False) -> tuple[Row, Source | None]:
         """What became of a file.
 
         Args:
             path: as it is cited.
             file: the absolute path, without links.
             beside: subtitles that lie beside it, should it be a video.
+            named: whether the user named this very file.
         """
         size, sha256 = 0, ""
         try:
             with _opened(file) as stream:
                 status = os.fstat(stream.fileno())
                 size = status.st_size
-                opened = _File(path, file, stream, status, self.check)
+                opened = _File(path, file, stream, status, self.check, named)
                 parsed = self._parsed(opened, beside) if stat.S_ISREG(status.st_mode) else _not_a_file(status.st_mode)
                 sha256 = opened.snapshot.sha256 if parsed.found else ""
         except OSError as error:
             parsed = Parsed(kind_of(path), status="failed", reason=f"cannot be read: {error.strerror or error}")
+        parsed = without_secrets(parsed) if self.redact else parsed
         row = Row(path, parsed.kind, parsed.status, parsed.reason, size)
-        source = Source(path, file, parsed.kind, size, sha256, parsed.segments, parsed.medium, parsed.footage)
+        source = Source(path, file, parsed.kind, size, sha256, parsed.segments, parsed.medium, parsed.footage, parsed.note)
         return row, source if parsed.found else None
 
     def subtitles(self, path: str, file: str) -> Beside | None:
@@ -102,7 +109,7 @@ class FileReader:
             return _not_a_picture(head)
         if kind == "video":
             return self._named_video(opened, head)
-        if b"\x00" in head and kind != "notebook" and not head.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
+        if kind != "notebook" and is_binary(head):
             return Parsed("binary", status="skipped", reason="binary")
         if size > (LARGEST_NOTEBOOK if kind == "notebook" else LARGEST):
             return _too_large(kind, size)
@@ -110,10 +117,14 @@ class FileReader:
             return parse_notebook(path, stream.read())
         if kind == "subtitles" and (parsed := parse_subtitles(path, stream.read(LARGEST_SUBTITLES))):
             return parsed
-        kind = "text" if kind == "subtitles" else kind
-        stream.seek(0)
-        data = stream.read(self.max_bytes)
-        return parse_text(path, kind, data, max(size, len(data)))
+        return self._text(opened, "text" if kind == "subtitles" else kind)
+
+    def _text(self, opened: _File, kind: str) -> Parsed:
+        opened.stream.seek(0)
+        data = opened.stream.read(self.max_bytes)
+        cut_junk = not (self.junk or opened.named)
+        size = max(opened.status.st_size, len(data))
+        return parse_text(opened.path, kind, data, size, cut_junk=cut_junk, rest=opened.chunks())
 
     def _picture(self, opened: _File, picture: str) -> Parsed:
         if picture == "HEIC":
@@ -139,9 +150,8 @@ class FileReader:
         """A text that is called like a video."""
         if is_lfs_pointer(head):
             return Parsed("video", status="skipped", reason="not fetched: it stands for a file in Git LFS (git lfs pull)")
-        size = opened.status.st_size
         kind = "code" if opened.path.endswith(".mts") else "text"  # a module of TypeScript, too
-        parsed = parse_text(opened.path, kind, opened.stream.read(self.max_bytes), size)
+        parsed = self._text(opened, kind)
         note = "" if kind == "code" else "not a video: a text"
         return replace(parsed, reason="; ".join(filter(None, (note, parsed.reason))))
 
@@ -169,6 +179,13 @@ class _File:
     stream: BufferedReader
     status: os.stat_result
     check: Callable[[], None]
+    named: bool = False
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes that follow, to the end of the file."""
+        while chunk := self.stream.read(_CHUNK):
+            self.check()
+            yield chunk
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -176,8 +193,7 @@ class _File:
         place = self.stream.tell()
         self.stream.seek(0)
         sha256 = hashlib.sha256()
-        while chunk := self.stream.read(_CHUNK):
-            self.check()
+        for chunk in self.chunks():
             sha256.update(chunk)
         self.stream.seek(place)
         return Snapshot(self.path, self.file, self.status.st_size, self.status.st_mtime_ns, sha256.hexdigest())

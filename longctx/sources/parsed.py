@@ -21,6 +21,7 @@ class Parsed:
         reason: what there is to say about it; empty for a plain read.
         medium: what the file looks like, where it looks like something.
         footage: of a video; a file that has footage was read even if it has no segments.
+        note: what the model is told of a file of which not all is read.
     """
 
     kind: str
@@ -29,6 +30,7 @@ class Parsed:
     reason: str = ""
     medium: Medium | None = None
     footage: Footage | None = None
+    note: str = ""
 
     @property
     def found(self) -> bool:

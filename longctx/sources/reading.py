@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from longctx.corpus import Corpus, Row, Source
@@ -33,6 +33,8 @@ def read(
     max_file_bytes: int = MAX_FILE_BYTES,
     pages_as_pictures: bool = False,
     engine: str | None = None,
+    junk: bool = False,
+    redact: bool = True,
     job: Job[Any] | None = None,
 ) -> Corpus:
     """Read folders and files into a corpus. Loads no model; one bad file never ends it.
@@ -47,6 +49,9 @@ def read(
         max_file_bytes: of one text file; what is longer is cut at a line end, and its row says by how much.
         pages_as_pictures: whether the model sees every page of a PDF besides its text; of pages without text it does anyway.
         engine: that decodes video: ``"av"`` or ``"decord"``; None takes PyAV, and decord where PyAV is missing.
+        junk: whether lock, minified, generated, vendored and data files that are found in folders are read whole; else only
+            their beginnings are, and their rows say how much of what.
+        redact: whether private keys, tokens of well-known issuers and passwords in addresses are replaced by what they are.
         job: told about progress, in files; its stop ends the reading.
 
     Returns:
@@ -72,7 +77,7 @@ def read(
     chosen = chosen_engine(engine)
     roots, again = find_roots(paths)
     with ParserProcess() as parser:
-        reader = FileReader(max_file_bytes, parser, job.check if job else _go_on, pages_as_pictures, chosen)
+        reader = FileReader(max_file_bytes, parser, job.check if job else _go_on, pages_as_pictures, chosen, junk, redact)
         corpus = _Reading(reader, wanted, job).corpus(roots, again)
     if not corpus.sources:
         raise _nothing(roots, corpus.manifest)
@@ -102,6 +107,7 @@ class _Entry:
     path: str
     file: str
     settled: Parsed | None = None
+    named: bool = False
 
 
 @dataclass
@@ -133,9 +139,8 @@ class _Reading:
     def _entries(self, root: Root) -> Iterator[_Entry]:
         if not root.is_folder:
             name = root.name or os.path.basename(root.file)
-            yield _Entry(
-                name, root.file, self.wanted.obstacle(name, named=True) or Obstacles(os.path.dirname(root.file)).of(root.file)
-            )
+            obstacle = self.wanted.obstacle(name, named=True) or Obstacles(os.path.dirname(root.file)).of(root.file)
+            yield _Entry(name, root.file, obstacle, named=True)
             return
         listed = listing(root.file)
         if listed.note:
@@ -167,7 +172,7 @@ class _Reading:
                 self._read(one)
             return
         beside = next((found for one in subtitles if (found := self.reader.subtitles(one.path, one.file))), None)
-        row, source = self.reader.read(entry.path, entry.file, beside)
+        row, source = self.reader.read(entry.path, entry.file, beside, named=entry.named)
         self.rows.append(row)
         self.sources += [source] if source else []
         for one in subtitles:
@@ -223,7 +228,7 @@ def _unique(entries: Sequence[_Entry]) -> Iterator[_Entry]:
     for entry in entries:
         taken[entry.path] += 1
         number = taken[entry.path]
-        yield entry if number == 1 else _Entry(f"{entry.path}~{number}", entry.file, entry.settled)
+        yield entry if number == 1 else replace(entry, path=f"{entry.path}~{number}")
 
 
 def _nothing(roots: Sequence[Root], rows: Sequence[Row]) -> EmptyCorpusError:

@@ -1,17 +1,19 @@
 """Text becomes segments: about forty lines each, cut where a reader would, never inside a line unless the line is too long.
 
-Knows neither files nor languages: where definitions and headings stand is told by ``code`` and ``markdown``.
+Knows neither files nor languages: where definitions and headings stand is told by ``code``, ``markdown`` and
+``rst``, what is read of junk by ``junk`` and ``table``.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, chain
 
 from longctx.corpus import Lines, Segment, split_lines
-from longctx.sources import code, markdown
-from longctx.sources.decoding import decode
+from longctx.sources import code, junk, markdown, rst, table
+from longctx.sources.decoding import Decoded, decode
 from longctx.sources.parsed import Parsed, counted
 
 MAX_LINES = 40
@@ -21,7 +23,7 @@ MAX_CHARS = 2000
 Landmark = tuple[int, str]
 
 
-def parse_text(path: str, kind: str, data: bytes, size: int) -> Parsed:
+def parse_text(path: str, kind: str, data: bytes, size: int, *, cut_junk: bool = False, rest: Iterable[bytes] = ()) -> Parsed:
     """The segments of a text file.
 
     Args:
@@ -29,6 +31,8 @@ def parse_text(path: str, kind: str, data: bytes, size: int) -> Parsed:
         kind: ``"code"``, ``"text"`` or ``"markdown"``.
         data: the file's bytes, or the first of them.
         size: bytes of the whole file.
+        cut_junk: whether of junk only its beginning is read, as :mod:`longctx.sources.junk` has it.
+        rest: the bytes that follow ``data``; taken only to count lines and rows.
     """
     if not data:
         return Parsed(kind, reason="empty")
@@ -36,18 +40,97 @@ def parse_text(path: str, kind: str, data: bytes, size: int) -> Parsed:
     decoded = decode(data, whole=whole)
     if decoded is None:
         return Parsed("binary", status="skipped", reason="binary")
-    lines = split_lines(decoded.text)
-    segments = cut(lines, path, landmarks(lines, path, kind))
-    if whole:
-        return Parsed(kind, segments, "read" if segments else "skipped", decoded.note if segments else "only a byte order mark")
-    cutting = f"its first {counted(len(lines), 'line')}, {len(decoded.text):,} characters of a file of {size:,} bytes"
-    return Parsed(kind, segments, "truncated", "; ".join(filter(None, (cutting, decoded.note))))
+    read = _Read(path, data, size, decoded, split_lines(decoded.text), rest)
+    part = _part(read, cut_junk=cut_junk)
+    segments = cut(part.lines, path, landmarks(part.lines, path, kind))
+    reason = "; ".join(filter(None, (part.said, decoded.note)))
+    if not segments:
+        return Parsed(kind, status="skipped", reason="only a byte order mark")
+    if part.is_all:
+        return Parsed(kind, segments, "read", reason)
+    return Parsed(kind, segments, "truncated", reason, note=part.said)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A text file, or its beginning, decoded."""
+
+    path: str
+    data: bytes
+    size: int
+    decoded: Decoded
+    lines: list[str]
+    rest: Iterable[bytes]
+
+    @property
+    def whole(self) -> bool:
+        return len(self.data) >= self.size
+
+    def count_lines(self) -> int | None:
+        """Lines of the whole file; None where its bytes do not tell."""
+        if self.whole:
+            return len(self.lines)
+        if not self.decoded.keeps_ascii:
+            return None
+        end = b"\n" if b"\n" in self.data else b"\r"
+        count, last = 0, b""
+        for chunk in chain((self.data,), self.rest):
+            count, last = count + chunk.count(end), chunk[-1:] or last
+        return count + (last != end)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The lines of a file that are read, and what there is to say about that."""
+
+    lines: Sequence[str]
+    said: str = ""
+    is_all: bool = True
+
+
+def _part(read: _Read, *, cut_junk: bool) -> _Part:
+    found = junk.recognise(read.path, read.decoded.text, read.lines) if cut_junk else None
+    if read.decoded.keeps_ascii and read.lines and table.is_table(read.path):
+        return _part_of_table(read, found)
+    if found is not None:
+        kept = junk.head(read.lines, found)
+        return _Part(kept, junk.words(found, kept, lines=read.count_lines(), size=read.size), is_all=False)
+    if read.whole:
+        return _Part(read.lines)
+    lines = read.lines
+    if len(lines) == 1 and not lines[0].endswith(("\n", "\r")):
+        lines = [junk.beginning(lines[0], len(lines[0]))]
+    return _Part(lines, _beginning(read, lines), is_all=False)
+
+
+def _part_of_table(read: _Read, found: junk.Junk | None) -> _Part:
+    """All of a table, or its first rows; with its shape."""
+    delimiter = table.delimiter_of(read.path, read.lines)
+    shape = table.shape_of(chain((read.data,), read.rest), delimiter)
+    if found is None:
+        return (
+            _Part(read.lines, str(shape))
+            if read.whole
+            else _Part(read.lines, f"{shape}; {_beginning(read, read.lines)}", False)
+        )
+    kept, rows = table.first_rows(read.lines, delimiter, rows=found.lines, chars=found.chars)
+    if rows:
+        return _Part(read.lines[:kept], f"{shape}; its first {counted(rows, 'row')}", is_all=False)
+    part = junk.head(read.lines, found)
+    return _Part(part, f"{shape}; {_beginning(read, part)}", is_all=False)
+
+
+def _beginning(read: _Read, lines: Sequence[str]) -> str:
+    chars = sum(map(len, lines))
+    return f"its first {counted(len(lines), 'line')}, {chars:,} characters of a file of {read.size:,} bytes"
 
 
 def landmarks(lines: Sequence[str], path: str, kind: str) -> list[Landmark]:
     """Definitions or headings of a text, by its kind."""
     if kind == "markdown":
         return markdown.headings(lines)
+    if kind == "text" and path.lower().endswith((".rst", ".rest")):
+        return rst.headings(lines)
     return code.definitions(lines, path) if kind == "code" else []
 
 

@@ -72,7 +72,7 @@ def test_a_line_too_long_is_spread_over_pieces_with_its_number(lengths, end):
 
 def test_a_line_of_twelve_megabytes_takes_no_more_than_its_share(write):
     top = write({"wide.csv": "1,2,3,4;" * 1_500_000, "plain.txt": "a\n"})
-    corpus = read(top, max_file_bytes=20_000_000)
+    corpus = read(top, max_file_bytes=20_000_000, junk=True)
     wide = next(source for source in corpus.sources if source.path == "wide.csv")
     assert {segment.origin.last for segment in wide.segments} == {1}
     assert sum(len(segment.text) for segment in wide.segments) == 12_000_000
@@ -225,3 +225,114 @@ def test_a_source_tells_its_size_and_hash():
         Path(folder, "a.py").write_bytes(b"x = 1\r\n")
         (source,) = read(folder).sources
     assert (source.size, source.kind, source.sha256) == (7, "code", hashlib.sha256(b"x = 1\r\n").hexdigest())
+
+
+# -- encodings, hard ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "text", ["plain words\r\nand more\r\n", "Grüße über Straßen und Plätze\n" * 200, "x = 1  # 漢字 beside\n" * 50]
+)
+def test_utf16_without_a_mark_is_told_by_its_zeros(write, rows, encoding, text):
+    corpus = read(write({"a.txt": text.encode(encoding), "b.py": text.encode(encoding)}))
+    for name in ("a.txt", "b.py"):
+        assert "".join(s.text for source in corpus.sources if source.path == name for s in source.segments) == text
+        assert rows(corpus)[name].reason.startswith(f"decoded as {encoding} (a guess without a byte order mark, confidence ")
+
+
+def test_zeros_alone_and_zeros_in_pairs_are_no_text(write, rows):
+    top = write({
+        "nul.txt": b"\x00" * 3_000_000,
+        "pairs.py": b"a\x00\x00\x00b\x00\x00\x00" * 99,
+        "one.txt": b"text\x00text\n",
+        "words.bin": bytes(range(256)) * 99,
+        "numbers.dat": b"".join(number.to_bytes(2, "little") for number in range(900)),
+        "small.dat": b"\x01\x00\x02\x00\x03\x00\x04\x00" * 99,
+        "a.txt": "a\n",
+    })  # fmt: skip
+    manifest = rows(read(top))
+    assert {name: row.status for name, row in manifest.items()} == {**dict.fromkeys(manifest, "skipped"), "a.txt": "read"}
+    assert {row.reason for row in manifest.values() if row.status == "skipped"} == {"binary"}
+
+
+def test_utf16_cut_in_the_middle_of_a_character_is_cut_at_a_line(write, rows):
+    text = "wörter\n" * 5000
+    for encoding in ("utf-16-le", "utf-16-be"):
+        corpus = read(write({"a.txt": text.encode(encoding)}), max_file_bytes=10_001)
+        read_text = "".join(segment.text for segment in corpus.sources[0].segments)
+        assert read_text == "wörter\n" * (10_000 // 14)
+        assert rows(corpus)["a.txt"].status == "truncated"
+
+
+def test_japanese_with_escapes_is_no_ascii():
+    text = "件名: 会議のお知らせ\nplain\n" * 3
+    decoded = decode(text.encode("iso2022_jp"))
+    assert (decoded.text, decoded.note) == (text, "decoded as iso2022_jp by its escapes")
+    colours = "\x1b[31mred\x1b[0m and \x1b$B? no\n"
+    assert decode(colours.encode()).text.startswith("\x1b[31mred")
+
+
+@pytest.mark.parametrize(
+    ("line", "encoding"),
+    [
+        ("Überall Flächen, André misst die Größe.\n", "cp1252"),
+        ("Это простой русский текст для проверки кодировки.\n", "cp1251"),
+        ("これは日本語のテキストです。文字コードの判定。\n", "cp932"),
+        ("这是一个用来检查编码的简单中文文本。\n", "gb18030"),
+    ],
+)
+def test_a_guess_about_a_large_file_is_made_from_its_rare_lines(line, encoding):
+    text = "def plain(line):  # of a program\n" * 20_000 + line * 40 + "    return line\n" * 10_000
+    decoded = decode(text.encode(encoding))
+    assert decoded.text == text
+    confidence = re.search(r"\(a guess, confidence (\d+)%\)", decoded.note)
+    assert int(confidence[1]) >= 25, "a guess about all of it is half as sure"
+
+
+def test_a_long_line_in_another_encoding_is_not_cut_inside_a_character():
+    text = "日本語のテキスト、" * 20_000 + "終わり"
+    assert decode(text.encode("cp932")).text == text
+
+
+@pytest.mark.parametrize(("good", "bad"), [(20, 30), (5, 5), (30, 9)])
+def test_two_encodings_in_one_file_are_each_decoded_by_their_own(good, bad):
+    line = "Größe und Länge über alles, Übermut in Maßen\n"
+    decoded = decode(line.encode() * good + line.encode("cp1252") * bad + b"plain\r")
+    assert decoded.text == line * (good + bad) + "plain\r"
+    assert decoded.note.startswith(f"decoded as utf-8, of {good + bad} lines beyond ASCII {bad} as cp1252 (a guess")
+
+
+def test_two_encodings_in_a_file_cut_short_are_cut_at_a_line():
+    line = "Größe und Länge über alles, Übermut in Maßen\n"
+    data = line.encode() * 5 + line.encode("cp1252") * 5 + "Grö".encode()[:-1]
+    assert decode(data, whole=False).text == line * 10
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Größe und Länge über alles, Übermut in Maßen\n" * 5, "cp1252"),
+        ("// © 2004 Müller & Söhne\n", "cp1252"),
+        ("Él llegó mañana, ¿verdad?\n" * 3, "cp1252"),
+        ("Příliš žluťoučký kůň úpěl ďábelské ódy\n" * 3, "cp1250"),
+        ("Καλημέρα κόσμε, αυτό είναι ένα κείμενο\n" * 3, "cp1253"),
+        ("Это простой русский текст для проверки кодировки.\n" * 3, "koi8_r"),
+        ("這是一個繁體中文的文本檔案\n" * 3, "big5"),
+        ("안녕하세요 이것은 한국어 텍스트입니다\n" * 3, "cp949"),
+    ],
+)
+def test_texts_of_many_languages_come_out_as_they_were_written(text, encoding):
+    assert decode(text.encode(encoding)).text == text
+
+
+def test_a_text_that_fits_no_encoding_is_read_as_the_most_usual_one():
+    decoded = decode(b"x = 1\n" * 99 + "zażółć gęślą jaźń\n".encode("cp1250") * 3)
+    assert decoded.text.startswith("x = 1\n" * 99)
+    assert "confidence" in decoded.note
+
+
+@pytest.mark.parametrize(("encoding", "keeps"), [("utf-8", True), ("cp1251", True), ("gb18030", True), ("utf-16-le", False),
+    ("utf-32-be", False), ("iso2022_jp", False), ("cp037", False)])  # fmt: skip
+def test_lines_are_counted_by_bytes_only_where_bytes_tell(encoding, keeps):
+    from longctx.sources.decoding import Decoded
+
+    assert Decoded("", "", encoding).keeps_ascii == keeps

@@ -1,0 +1,107 @@
+"""Secrets are taken out of what a parser found: the place keeps its lines and says what stood there.
+
+One place for all kinds of files: the segments of a file are looked through as one text, so that a key is found that is spread
+over several of them. Text that is recognised in pictures later is not looked through.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from longctx.corpus import Cue, Footage, Lines, Segment
+from longctx.sources import secrets
+from longctx.sources.parsed import Parsed, counted
+from longctx.sources.secrets import Secret
+
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
+
+def without_secrets(parsed: Parsed) -> Parsed:
+    """A file without its secrets; its status and reason say how many there were.
+
+    Args:
+        parsed: as its parser found it.
+    """
+    segments, found = _without(parsed.segments)
+    footage, told = _silent(parsed.footage)
+    found += told if parsed.footage and not found else Counter()
+    if not found:
+        return parsed
+    status = "redacted" if parsed.status == "read" else parsed.status
+    reason = "; ".join(filter(None, (parsed.reason, _words(found))))
+    return replace(parsed, segments=segments, footage=footage, status=status, reason=reason)
+
+
+def redacted(text: str, found: Iterable[Secret]) -> str:
+    r"""A text in which each secret is replaced by what it is, and by the line ends that stood in it.
+
+    Args:
+        text: in which the secrets were found.
+        found: ascending, none over another.
+
+    >>> redacted("key: 1\n2\n3;", [Secret(5, 10, "private key")])
+    'key: [redacted: private key]\n\n;'
+    """
+    parts, at = [], 0
+    for secret in found:
+        ends = _LINE_END.findall(text, secret.start, secret.stop)
+        parts += [text[at : secret.start], f"[redacted: {secret.what}]", *ends]
+        at = secret.stop
+    return "".join((*parts, text[at:]))
+
+
+def _words(found: Counter[str]) -> str:
+    kinds = ", ".join(kind if number == 1 else f"{number:,} × {kind}" for kind, number in sorted(found.items()))
+    return f"{counted(found.total(), 'secret')} redacted: {kinds}"
+
+
+def _without(segments: Sequence[Segment]) -> tuple[tuple[Segment, ...], Counter[str]]:
+    texts = [before.text + ("" if _goes_on(before, after) else "\n") for before, after in pairwise(segments)]
+    found = secrets.find("".join((*texts, *(segment.text for segment in segments[-1:]))))
+    if not found:
+        return tuple(segments), Counter()
+    kept, start = [], 0
+    for segment, length in zip(segments, [*map(len, texts), 0], strict=True):
+        own = list(_inside(found, start, start + len(segment.text)))
+        kept.append(_replaced(segment, own) if own else segment)
+        start += length
+    # A name above a segment is a line of the text, too.
+    kept = [replace(segment, heading=redacted(segment.heading, secrets.find(segment.heading))) for segment in kept]
+    return tuple(kept), Counter(secret.what for secret in found)
+
+
+def _goes_on(before: Segment, after: Segment) -> bool:
+    """Whether one segment follows the other without a break, as in a text and in a line that is too long."""
+    one, other = before.origin, after.origin
+    return isinstance(one, Lines) and isinstance(other, Lines) and one.cell is None and one.last <= other.first <= one.last + 1
+
+
+def _inside(found: Iterable[Secret], start: int, stop: int) -> Iterator[Secret]:
+    """The parts of secrets that stand between two places, told from the first of these."""
+    for secret in found:
+        if secret.start < stop and secret.stop > start:
+            yield Secret(max(secret.start - start, 0), min(secret.stop, stop) - start, secret.what)
+
+
+def _replaced(segment: Segment, own: Sequence[Secret]) -> Segment:
+    visuals = tuple(
+        replace(visual, at=len(redacted(segment.text[: visual.at], _inside(own, 0, visual.at)))) for visual in segment.visuals
+    )
+    return replace(segment, text=redacted(segment.text, own), visuals=visuals)
+
+
+def _silent(footage: Footage | None) -> tuple[Footage | None, Counter[str]]:
+    """A video whose subtitles hold no secrets."""
+    found: Counter[str] = Counter()
+    if footage is None:
+        return None, found
+    cues = []
+    for cue in footage.cues:
+        secret = secrets.find(cue.text)
+        found.update(one.what for one in secret)
+        cues.append(Cue(cue.start, cue.end, redacted(cue.text, secret)) if secret else cue)
+    return (replace(footage, cues=tuple(cues)) if found else footage), found
