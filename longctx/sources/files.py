@@ -16,6 +16,8 @@ from longctx.sources.decoding import decode
 from longctx.sources.kinds import kind_of, picture_of
 from longctx.sources.notebook import parse_notebook
 from longctx.sources.obstacles import special
+from longctx.sources.office.document import MOST_CHARS, parse_document
+from longctx.sources.office.formats import ENCRYPTED, NAMES, OLE, unread_format, wrong_beginning
 from longctx.sources.parsed import Parsed
 from longctx.sources.pdf import parse_pdf
 from longctx.sources.pictures.stills import Stills, parse_picture
@@ -32,6 +34,8 @@ LARGEST = 2 * 2**30
 LARGEST_NOTEBOOK = 256 * 2**20
 #: Bytes of a subtitle file that are read.
 LARGEST_SUBTITLES = 16 * 2**20
+#: Kinds that are archives, each with a reader of its own in the worker.
+DOCUMENTS = frozenset(NAMES)
 _HEAD = 1024
 #: Bytes that are hashed between two looks at whether to stop.
 _CHUNK = 2**22
@@ -43,7 +47,7 @@ class FileReader:
 
     Args:
         max_bytes: of a text file that are read; the rest is cut off at a line end.
-        parser: the process that reads PDF, pictures and video.
+        parser: the process that reads documents, pictures and video.
         check: called often; what it raises ends the work.
         pages_as_pictures: whether pages with text are also to be looked at.
         engine: that decodes video, as :func:`longctx.sources.video.footage.chosen_engine` has it.
@@ -96,6 +100,10 @@ class FileReader:
             return self._picture(opened, picture)
         if kind == "pdf" or head.startswith(b"%PDF-"):
             return self._pdf(opened, head)
+        if advice := unread_format(path, head):
+            return Parsed("document", status="skipped", reason=advice)
+        if kind in DOCUMENTS:
+            return self._document(opened, kind, head)
         if is_recording(head) or (kind == "video" and not _is_text(head)):
             return self._video(opened, head, beside)
         if kind == "image":
@@ -108,12 +116,33 @@ class FileReader:
             return _too_large(kind, size)
         if kind == "notebook":
             return parse_notebook(path, stream.read())
+        if kind == "html" and (page := self._page(opened)) is not None:
+            return page
         if kind == "subtitles" and (parsed := parse_subtitles(path, stream.read(LARGEST_SUBTITLES))):
             return parsed
-        kind = "text" if kind == "subtitles" else kind
+        kind = "text" if kind in ("subtitles", "html") else kind
         stream.seek(0)
         data = stream.read(self.max_bytes)
         return parse_text(path, kind, data, max(size, len(data)))
+
+    def _document(self, opened: _File, kind: str, head: bytes) -> Parsed:
+        size = opened.status.st_size
+        encrypted = head.startswith(OLE) and size <= LARGEST and _holds(opened, ENCRYPTED)
+        if wrong := wrong_beginning(kind, head, size, encrypted=encrypted):
+            return Parsed(kind, status="failed", reason=wrong)
+        if size > LARGEST:
+            return _too_large(kind, size)
+        replies = self.parser.ask(kind, self.check, file=opened.file)
+        parsed = parse_document(kind, opened.snapshot, replies, self.max_bytes if kind == "xlsx" else MOST_CHARS)
+        assert parsed is not None  # only a page may be read as it stands
+        return parsed
+
+    def _page(self, opened: _File) -> Parsed | None:
+        """A page in HTML; None for one that is source, and is read as it stands."""
+        if not opened.status.st_size:
+            return None
+        replies = self.parser.ask("html", self.check, file=opened.file)
+        return parse_document("html", opened.snapshot, replies, self.max_bytes)
 
     def _picture(self, opened: _File, picture: str) -> Parsed:
         if picture == "HEIC":
@@ -188,6 +217,18 @@ def _opened(file: str) -> BufferedReader:
     wanted = ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")
     flags = sum(getattr(os, name, 0) for name in wanted)
     return open(os.open(file, os.O_RDONLY | flags), "rb")
+
+
+def _holds(opened: _File, words: bytes) -> bool:
+    """Whether some bytes stand in a file; leaves the stream at its beginning."""
+    opened.stream.seek(0)
+    rest, found = b"", False
+    while not found and (chunk := opened.stream.read(_CHUNK)):
+        opened.check()
+        found = words in rest + chunk
+        rest = chunk[-len(words) :]
+    opened.stream.seek(0)
+    return found
 
 
 def _is_text(head: bytes) -> bool:

@@ -68,20 +68,25 @@ def cut(
     starts = [index for index, _ in marks]
     names = [above, *(name for _, name in marks)]
     found = []
-    for first, last in _spans(lines, frozenset(starts)):
+    for first, last in spans(lines, frozenset(starts)):
         heading = names[bisect_right(starts, first)]
         origin = Lines(path, first + 1, last, cell)
         text = "".join(lines[first:last])
         found += (
-            [Segment(piece, origin, heading) for piece in _pieces(text)]
+            [Segment(piece, origin, heading) for piece in pieces(text)]
             if last - first == 1
             else [Segment(text, origin, heading)]
         )
     return tuple(found)
 
 
-def _spans(lines: Sequence[str], starts: frozenset[int]) -> Iterator[tuple[int, int]]:
-    """Half-open stretches of lines that cover the text."""
+def spans(lines: Sequence[str], starts: frozenset[int]) -> Iterator[tuple[int, int]]:
+    """Half-open stretches of lines that cover the text.
+
+    Args:
+        lines: with their ends.
+        starts: indexes of lines with which a stretch had better begin.
+    """
     first = 0
     while first < len(lines):
         reach = _reach(lines, first)
@@ -113,8 +118,12 @@ def _rank(lines: Sequence[str], line: int, starts: frozenset[int]) -> int:
     return 1 if lines[line][:1].isspace() else 2
 
 
-def _pieces(line: str) -> list[str]:
-    """A line, in pieces where it is longer than a segment; its end stays with the last of them."""
+def pieces(line: str) -> list[str]:
+    """A line, in pieces where it is longer than a segment; its end stays with the last of them.
+
+    Args:
+        line: with its end.
+    """
     body = len(line.rstrip("\r\n"))
     ends = [*range(MAX_CHARS, body, MAX_CHARS), len(line)]
     return [line[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]

@@ -108,7 +108,7 @@ class TokenStream:
         if not isinstance(origin, Lines) or segment.visuals:
             return _of_look(origin, span.look)
         first, last = self._lines_of(span.segment)[index - span.start]
-        return replace(origin, first=origin.first + first, last=origin.first + last)
+        return replace(origin, first=segment.lines_at(first)[0], last=segment.lines_at(last)[1])
 
     @cached_property
     def tokens_per_source(self) -> Mapping[str, int]:

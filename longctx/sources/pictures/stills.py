@@ -14,7 +14,7 @@ from longctx.sources.parsed import Parsed
 from longctx.sources.process import lent
 from longctx.sources.snapshot import Snapshot
 
-_DECODERS = {"picture": "pillow", "page": "pymupdf"}
+_DECODERS = {"picture": "pillow", "page": "pymupdf", "inside": "pillow"}
 
 
 @cache
@@ -32,20 +32,28 @@ class Stills:
 
     Args:
         snapshot: of the file.
-        what: ``"picture"``, whose only place is 0, or ``"page"``, whose places are page numbers.
+        what: ``"picture"``, whose only place is 0; ``"page"``, whose places are page numbers; or ``"inside"``, a picture inside
+            of another file, whose only place is 0.
+        address: of the picture inside, as :mod:`longctx.sources.pictures.inside` has it, keys and values in pairs.
     """
 
     snapshot: Snapshot
-    what: Literal["picture", "page"]
+    what: Literal["picture", "page", "inside"]
+    address: tuple[tuple[str, str | int], ...] = ()
 
     @property
     def identity(self) -> str:
-        """The file's hash and the decoder with its version."""
-        return f"{self.snapshot.sha256} {version_of(_DECODERS[self.what])}"
+        """The picture's or the file's hash, and the decoder with its version."""
+        return f"{dict(self.address).get('sha256', self.snapshot.sha256)} {version_of(_DECODERS[self.what])}"
+
+    @property
+    def _where(self) -> dict[str, Any]:
+        """The arguments by which the worker finds what is asked for."""
+        return {"file": self.snapshot.file, **({"address": dict(self.address)} if self.address else {})}
 
     def request(self, places: Sequence[float], width: int, height: int) -> dict[str, Any]:
         """What a worker is asked for frames: ``do`` and its arguments."""
-        arguments = {"file": self.snapshot.file, "places": list(places), "width": width, "height": height}
+        arguments = {**self._where, "places": list(places), "width": width, "height": height}
         return {"do": f"{self.what}_frames", **arguments}
 
     def frames(self, places: Sequence[float], width: int, height: int, check: Callable[[], None]) -> Iterator[Frame]:
@@ -67,7 +75,7 @@ class Stills:
         """As :class:`longctx.corpus.Medium` has it."""
         self.snapshot.check()
         with lent(self.snapshot.file) as parser:
-            arguments = {"file": self.snapshot.file, "place": place, "side": side, "box": box}
+            arguments = {**self._where, "place": place, "side": side, "box": box}
             replies = list(parser.ask(f"{self.what}_look", _go_on, **arguments))
         if not replies or "data" not in replies[0]:
             reason = replies[0]["error"] if replies else "no such place"
