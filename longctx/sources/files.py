@@ -30,8 +30,6 @@ from longctx.sources.video.subtitles import cues_of, parse_subtitles
 
 #: Bytes. A larger file is not looked at beyond its beginning: hashing and parsing it would take minutes.
 LARGEST = 2 * 2**30
-#: Bytes of a notebook; its JSON is held in memory as a whole.
-LARGEST_NOTEBOOK = 256 * 2**20
 #: Bytes of a subtitle file that are read.
 LARGEST_SUBTITLES = 16 * 2**20
 #: Kinds that are archives, each with a reader of its own in the worker.
@@ -112,10 +110,10 @@ class FileReader:
             return self._named_video(opened, head)
         if b"\x00" in head and kind != "notebook" and not head.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
             return Parsed("binary", status="skipped", reason="binary")
-        if size > (LARGEST_NOTEBOOK if kind == "notebook" else LARGEST):
+        if size > LARGEST:
             return _too_large(kind, size)
         if kind == "notebook":
-            return parse_notebook(path, stream.read())
+            return self._notebook(opened)
         if kind == "html" and (page := self._page(opened)) is not None:
             return page
         if kind == "subtitles" and (parsed := parse_subtitles(path, stream.read(LARGEST_SUBTITLES))):
@@ -136,6 +134,12 @@ class FileReader:
         parsed = parse_document(kind, opened.snapshot, replies, self.max_bytes if kind == "xlsx" else MOST_CHARS)
         assert parsed is not None  # only a page may be read as it stands
         return parsed
+
+    def _notebook(self, opened: _File) -> Parsed:
+        def ask(do: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:
+            return self.parser.ask(do, self.check, file=opened.file, **arguments)
+
+        return parse_notebook(opened.path, opened.stream, lambda: opened.snapshot, ask)
 
     def _page(self, opened: _File) -> Parsed | None:
         """A page in HTML; None for one that is source, and is read as it stands."""

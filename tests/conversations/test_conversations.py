@@ -285,7 +285,19 @@ def test_a_value_of_the_wrong_kind_anywhere_is_one_clear_error_or_none(wrong: An
 
 
 def test_every_field_but_those_that_may_be_absent_is_asked_for(tmp_path: Path) -> None:
-    absent = {"label", "box", "cell", "page", "start", "origin", "tokens", "reason", *full()["turns"][0]["options"]}
+    absent = {
+        "label",
+        "box",
+        "cell",
+        "part",
+        "unit",
+        "page",
+        "start",
+        "origin",
+        "tokens",
+        "reason",
+        *full()["turns"][0]["options"],
+    }
     named = [way for way in places(full()) if way and isinstance(way[-1], str) and way[-1] not in absent and way[-1] != "peak"]
     for *outer, last in named:
         data = full()

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from longctx.corpus import Lines, Segment, Visual
+from longctx.corpus import Lines, Segment
 from longctx.sources.parsed import Parsed, counted
-from longctx.sources.pictures.stills import Stills
+from longctx.sources.pictures.stills import picture_segment
 from longctx.sources.snapshot import Snapshot
 from longctx.sources.text import pieces, spans
 
@@ -112,16 +112,3 @@ def made_segments(lines: Sequence[Sequence[Any]], origin: Lines, heading: str) -
         found += [Segment(piece, place, heading, made_of=places) for piece in cut]
         heading = titles[-1] if titles else heading
     return found, heading
-
-
-def picture_segment(snapshot: Snapshot, picture: Mapping[str, Any], origin: Lines, heading: str) -> Segment:
-    """A picture inside of a file as a segment of its own.
-
-    Args:
-        snapshot: of the file.
-        picture: its address, width and height, as :class:`longctx.sources.pictures.inside.Gallery` has them.
-        origin: where it stands.
-        heading: that holds there.
-    """
-    medium = Stills(snapshot, "inside", tuple(sorted(picture["address"].items())))
-    return Segment("", origin, heading, (Visual(medium, (0.0,), picture["width"], picture["height"]),))

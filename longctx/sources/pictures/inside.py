@@ -148,11 +148,12 @@ def data_of(file: str, address: Address) -> bytes:
 def decoded(written: bytes) -> bytes:
     r"""Base64 as it stands in JSON or in an address of HTML, decoded.
 
-    >>> decoded(b"TG\\nln%61HQ=")
+    >>> decoded(b"TG\\nln%61HQ")
     b'Light'
     """
     plain = written.replace(b"\\n", b"").replace(b"\\r", b"").replace(b"\\/", b"/")
-    return base64.b64decode(unquote_to_bytes(plain) if b"%" in plain else plain)
+    plain = unquote_to_bytes(plain) if b"%" in plain else plain
+    return base64.b64decode(plain + b"=" * (-len(plain) % 4))
 
 
 def _bounded(size: int) -> None:
