@@ -114,11 +114,11 @@ class FileReader:
             return _too_large(kind, size)
         if kind == "notebook":
             return self._notebook(opened)
-        if kind == "html" and (page := self._page(opened)) is not None:
-            return page
+        if kind == "html":
+            return self._page(opened)
         if kind == "subtitles" and (parsed := parse_subtitles(path, stream.read(LARGEST_SUBTITLES))):
             return parsed
-        kind = "text" if kind in ("subtitles", "html") else kind
+        kind = "text" if kind == "subtitles" else kind
         stream.seek(0)
         data = stream.read(self.max_bytes)
         return parse_text(path, kind, data, max(size, len(data)))
@@ -141,12 +141,19 @@ class FileReader:
 
         return parse_notebook(opened.path, opened.stream, lambda: opened.snapshot, ask)
 
-    def _page(self, opened: _File) -> Parsed | None:
-        """A page in HTML; None for one that is source, and is read as it stands."""
-        if not opened.status.st_size:
-            return None
-        replies = self.parser.ask("html", self.check, file=opened.file)
-        return parse_document("html", opened.snapshot, replies, self.max_bytes)
+    def _page(self, opened: _File) -> Parsed:
+        """A page in HTML; one that is source, or that its reader has failed at, is read as it stands."""
+        size, why = opened.status.st_size, ""
+        if size:
+            replies = self.parser.ask("html", self.check, file=opened.file)
+            page = parse_document("html", opened.snapshot, replies, self.max_bytes)
+            if page is not None and page.found:
+                return page
+            why = "" if page is None else f"read as it stands: {page.reason}"
+        opened.stream.seek(0)
+        data = opened.stream.read(self.max_bytes)
+        parsed = parse_text(opened.path, "text", data, max(size, len(data)))
+        return replace(parsed, reason="; ".join(filter(None, (why, parsed.reason))))
 
     def _picture(self, opened: _File, picture: str) -> Parsed:
         if picture == "HEIC":

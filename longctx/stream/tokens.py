@@ -30,7 +30,7 @@ BATCH = 2_000_000
 #: Characters per token of the Qwen3.5 vocabulary, rather too few than too many. Measured: Python's standard library 3.8, C and
 #: C++ headers 3.2 to 3.7, minified JavaScript 2.5; Python's documentation 4.2, Markdown of packages 3.4 to 4.0.
 CODE, PROSE = 3.4, 3.9
-_PROSE_KINDS = frozenset({"markdown", "pdf", "subtitles", "text"})
+_PROSE_KINDS = frozenset({"docx", "epub", "html", "markdown", "pdf", "pptx", "subtitles", "text"})
 #: Frames of a second of video, and tokens of two of them at about 448 x 256 with the text of their time, for estimates.
 FPS, PAIR_TOKENS = 2.0, 122
 

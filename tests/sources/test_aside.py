@@ -16,7 +16,7 @@ from longctx.sources.aside import LEAST, Aside, TooLongError
 PIECES = st.lists(
     st.sampled_from(
         [
-            "A" * 30,
+            "A" * 50,
             "b" * 90,
             "C/+" * 40,
             "=",

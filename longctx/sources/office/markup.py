@@ -189,6 +189,13 @@ class Walker(HTMLParser):
         if data.startswith("CDATA["):
             self.handle_data(data[6:])
 
+    def parse_marked_section(self, i: int, report: bool = True) -> int:
+        """A section that HTML does not know counts as a remark; the parser itself would give up."""
+        try:
+            return super().parse_marked_section(i, report)
+        except AssertionError:
+            return self.parse_bogus_comment(i)
+
     # -- inside of a paragraph -----------------------------------------------------------------------------------------
     def _inline(self, tag: str, known: dict[str, str]) -> None:
         if tag == "a":

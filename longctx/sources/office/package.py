@@ -5,6 +5,7 @@ What the directory of an archive says about sizes is binding, because nothing be
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ _TYPES = {
     b"ms-excel.sheet.macroEnabled.main": "xlsx",
     b"spreadsheetml.template.main": "xlsx",
 }
+_REMARK = re.compile(rb"<!--.*?-->|<\?.*?\?>", re.DOTALL)
+_ELEMENT = re.compile(rb"\A[^<]*<[^!?]")
 _STREAMED = ("xl/worksheets/", "xl/sharedStrings")
 
 
@@ -107,3 +110,6 @@ def _check_entities(archive: zipfile.ZipFile) -> None:
                 raise RefusedError(f"damaged: {member.filename} cannot be unpacked") from error
             if b"<!DOCTYPE" in prologue or b"<!ENTITY" in prologue:
                 raise RefusedError("refused: it declares entities, which a sound document never does")
+            # Nothing can be declared any more once the first element has begun.
+            if not _ELEMENT.search(_REMARK.sub(b"", prologue)):
+                raise RefusedError(f"damaged: {member.filename} holds no XML")

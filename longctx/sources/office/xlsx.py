@@ -7,6 +7,7 @@ is shown itself. Held in memory is one row at a time.
 from __future__ import annotations
 
 import datetime
+import os
 import posixpath
 import re
 import zipfile
@@ -25,7 +26,7 @@ Reply = Mapping[str, Any]
 #: Cells of one row that are read, at most; rows of a sheet, as Excel has them; bytes of one that are searched at once.
 MOST_CELLS, MOST_ROWS, _CHUNK = 1000, 2**20, 2**20
 #: What is said in the XML of a sheet about how it looks; one tag is never longer than a few hundred bytes.
-_TAG = re.compile(rb"<(?:\w+:)?(mergeCell|row|col|drawing)\s([^>]*)>")
+_TAG = re.compile(rb"<(?:\w+:)?(mergeCell|row|col|f)(?:\s([^>]*))?>")
 _HIDDEN = re.compile(rb"""\bhidden=["'](?:1|true)["']""")
 _LONGEST_TAG = 2000
 _COLUMN = re.compile(r"([A-Z]+)(\d+)")
@@ -41,20 +42,24 @@ def blocks(file: str) -> Iterator[Reply]:
 
 
 def _parts(file: str, findings: Findings) -> Iterator[Part]:
+    # Entities have been refused; the parser in C, which openpyxl else leaves aside, is several times as fast.
+    os.environ.setdefault("OPENPYXL_DEFUSEDXML", "False")
     openpyxl = require("openpyxl", extra="documents", feature="reading Excel workbooks")
     with opened(file, "xlsx") as archive:
         options = {"read_only": True, "keep_links": False}
         values = openpyxl.load_workbook(file, data_only=True, **options)
-        formulas = openpyxl.load_workbook(file, data_only=False, **options)
+        looks = [_Look(archive, sheet._worksheet_path) for sheet in values.worksheets]
+        twins = [None for _ in looks]
+        if any(look.computed for look in looks):
+            twins = openpyxl.load_workbook(file, data_only=False, **options).worksheets
         hidden = [name(sheet.title) for sheet in values.worksheets if sheet.sheet_state != "visible"]
         if hidden:
             findings.flags.append(f"hidden: sheet{'s' * (len(hidden) > 1)} {', '.join(map(repr, hidden[:20]))}")
         unknown = [0]
-        for sheet, twin in zip(values.worksheets, formulas.worksheets, strict=True):
+        for sheet, twin, look in zip(values.worksheets, twins, looks, strict=True):
             title = f"sheet {name(sheet.title)!r}{' (hidden)' * (sheet.sheet_state != 'visible')}"
-            look = _Look(archive, sheet._worksheet_path, title)
-            yield Part(title, "row", _lines(sheet, twin, look, unknown), name(sheet.title))
-            findings.flags += look.words()
+            yield Part(title, "row", _lines(sheet, twin if look.computed else None, look, unknown), name(sheet.title))
+            findings.flags += look.words(title)
         if unknown[0]:
             findings.flags.append(f"{counted(unknown[0], 'formula')} without a kept value: shown itself")
         findings.left["chart"] += _members(archive, "xl/charts/chart")
@@ -63,28 +68,39 @@ def _parts(file: str, findings: Findings) -> Iterator[Part]:
 
 
 def _lines(sheet: Any, twin: Any, look: _Look, unknown: list[int]) -> Iterator[Line]:
-    """A line for each row that holds something, comments on its cells below it."""
-    for one in (sheet, twin):
+    """A line for each row that holds something, comments on its cells below it.
+
+    Args:
+        sheet: with the values of its formulas.
+        twin: the same sheet with the formulas themselves; None where it has none.
+        look: of the sheet.
+        unknown: gets the number of formulas whose value is not known added.
+    """
+    for one in filter(None, (sheet, twin)):
         one.reset_dimensions()  # what a file says about its own extent is often wrong
-    for number, (cells, written) in enumerate(zip_longest(sheet.iter_rows(), twin.iter_rows(), fillvalue=()), start=1):
+    rows = zip_longest(sheet.iter_rows(), twin.iter_rows() if twin else (), fillvalue=())
+    for number, (cells, written) in enumerate(rows, start=1):
         if number > MOST_ROWS:
             break
-        texts = [_shown(cell, written[index], unknown) for index, cell in enumerate(cells[:MOST_CELLS]) if index < len(written)]
+        texts = [_shown(cell, written[index : index + 1], unknown) for index, cell in enumerate(cells[:MOST_CELLS])]
         while texts and not texts[-1]:
             texts.pop()
-        if texts:
-            cut = f" … {len(cells) - MOST_CELLS:,} more cells" if len(cells) > MOST_CELLS else ""
-            yield Line(row(texts) + cut, number, number)
+        beyond = sum(cell.value is not None for cell in cells[MOST_CELLS:])
+        if texts or beyond:
+            yield Line(row(texts) + f" [{beyond:,} more cells left out]" * bool(beyond), number, number)
         for comment in look.comments.get(number, ()):
             yield Line(comment, number, number)
 
 
-def _shown(cell: Any, written: Any, unknown: list[int]) -> str:
+def _shown(cell: Any, written: Sequence[Any], unknown: list[int]) -> str:
     value = cell.value
-    if value is None and isinstance(written.value, str) and written.value.startswith("="):
+    if value is None:
+        formula = written[0].value if written else None
+        if not isinstance(formula, str) or not formula.startswith("="):
+            return ""
         unknown[0] += 1
-        return written.value
-    return "" if value is None else shown(value, cell.number_format or "")
+        return formula
+    return plain(value) if isinstance(value, str) else shown(value, cell.number_format or "")
 
 
 def shown(value: Any, number_format: str) -> str:
@@ -118,29 +134,34 @@ class _Look:
     Args:
         archive: of the workbook.
         path: of the sheet in it.
-        title: of the sheet, in words.
     """
 
-    def __init__(self, archive: zipfile.ZipFile, path: str, title: str) -> None:
-        self._title = title
+    def __init__(self, archive: zipfile.ZipFile, path: str) -> None:
         self.merged: list[str] = []
         self.rows = self.columns = 0
+        self.computed = False
         for kind, attributes in _tags(archive, path):
             if kind == b"mergeCell" and (found := re.search(rb"""ref=["']([A-Z0-9:]+)""", attributes)):
                 self.merged.append(found[1].decode())
+            elif kind == b"f":
+                self.computed = True
             elif kind in (b"row", b"col") and _HIDDEN.search(attributes):
                 self.rows += kind == b"row"
                 self.columns += _breadth(attributes) if kind == b"col" else 0
         self.comments = _comments(archive, path)
 
-    def words(self) -> list[str]:
-        """For the row of the workbook."""
+    def words(self, title: str) -> list[str]:
+        """For the row of the workbook.
+
+        Args:
+            title: of the sheet, in words.
+        """
         told = []
         if self.merged:
             shown = ", ".join(self.merged[:5]) + ("…" if len(self.merged) > 5 else "")
-            told.append(f"{self._title}: merged cells {shown}, their value stands in the first")
+            told.append(f"{title}: merged cells {shown}, their value stands in the first")
         hidden = [f"{number:,} {noun}" for number, noun in ((self.rows, "rows"), (self.columns, "columns")) if number]
-        return [*told, *([f"{self._title}: {' and '.join(hidden)} hidden there are read"] if hidden else [])]
+        return [*told, *([f"{title}: {' and '.join(hidden)} hidden there are read"] if hidden else [])]
 
 
 def _tags(archive: zipfile.ZipFile, path: str) -> Iterator[tuple[bytes, bytes]]:
@@ -151,7 +172,7 @@ def _tags(archive: zipfile.ZipFile, path: str) -> Iterator[tuple[bytes, bytes]]:
             text, end = rest + chunk, 0
             for found in _TAG.finditer(text):
                 end = found.end()
-                yield found[1], found[2]
+                yield found[1], found[2] or b""
             rest = text[max(end, len(text) - _LONGEST_TAG) :]
 
 

@@ -84,6 +84,16 @@ def test_entities_are_refused_and_never_expanded(tmp_path, lone, documents, kind
     assert (row.status, row.reason) == ("failed", "refused: it declares entities, which a sound document never does")
 
 
+@pytest.mark.parametrize("padding", [b"<!-- <a> -->" * 9000, b" " * 99_000, b"<?x " + b"y" * 99_000 + b"?>"])
+def test_entities_behind_padding_are_refused_too(tmp_path, lone, documents, padding):
+    def padded(xml):
+        head, _, rest = xml.partition(b"?>")
+        return head + b"?>" + padding + b'<!DOCTYPE b [<!ENTITY a "aaaaaaaaaa">]>' + rest
+
+    row = lone(changed(tmp_path, "docx", MAIN["docx"], padded))
+    assert (row.status, row.reason) == ("failed", "damaged: word/document.xml holds no XML")
+
+
 @pytest.mark.parametrize("kind", MAIN)
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, lone, documents, kind):
     file = tmp_path / f"bomb.{kind}"
@@ -128,7 +138,7 @@ def test_mutated_documents_end_with_a_row_each(tmp_path, documents, kind):
     random_ = random.Random(7)
     folder = tmp_path / "mutated"
     folder.mkdir()
-    for number in range(20):
+    for number in range(10):
         data = bytearray(documents[kind])
         for _ in range(random_.choice((1, 5, 50))):
             data[random_.randrange(len(data))] = random_.randrange(256)
@@ -136,7 +146,7 @@ def test_mutated_documents_end_with_a_row_each(tmp_path, documents, kind):
     (folder / "beside.txt").write_text("x\n")
     corpus = read(folder)
     rows = {row.path: row for row in corpus.manifest}
-    assert len(rows) == 21
+    assert len(rows) == 11
     assert rows["beside.txt"].status == "read"
     assert all(row.status in ("read", "truncated") or row.reason for row in rows.values())
 

@@ -72,11 +72,12 @@ def test_file_and_line_hold_for_every_line(write, one):
     assert seen == 27
 
 
-MARKUP = (
+MARKUP = re.split(
+    " ",
     "<p> </p> <b> <br> <td> <table> </table> <tr> <pre> </pre> <li> <ul> </ul> <h2> </h2> &amp; <script> </script> < <!-- --> "
-    "&#10; <svg> </svg> </a> <title>"
-).split()
-MARKUP += ["a", "b c", "\n", "\r\n", "<div\nclass=x>", "<a href=x>"]
+    "&#10; <svg> </svg> </a> <title>",
+)
+MARKUP += ["a", "b c", "\n", "<![foo[", "<![CDATA[", "]]>", "<![if x]>", "\r\n", "<div\nclass=x>", "<a href=x>"]
 
 
 @given(st.lists(st.sampled_from(MARKUP), max_size=60))
@@ -160,3 +161,13 @@ def test_a_deep_page_ends_and_nothing_runs(write):
     corpus = read(top)
     assert {row.status for row in corpus.manifest} == {"read"}
     assert "deep\n" in "".join(segment.text for segment in corpus.segments.values())
+
+
+def test_a_page_at_which_the_reader_fails_is_read_as_it_stands(write, one, tmp_path, monkeypatch):
+    (tmp_path / "broken" / "html").mkdir(parents=True)
+    (tmp_path / "broken" / "html" / "__init__.py").write_text("raise RuntimeError('broken')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
+    row, source = one(write({"a.html": PAGE}) / "a.html")
+    assert row.status == "read"
+    assert row.reason.startswith("read as it stands: the HTML reader crashed")
+    assert "".join(segment.text for segment in source.segments) == PAGE

@@ -146,3 +146,12 @@ def test_a_sheet_with_a_foreign_name_cannot_forge_a_mark(book, tmp_path, one):
     assert mark.count("\n") == 2
     assert "</file>" not in mark
     assert "<seg 9" not in mark
+
+
+def test_cells_beyond_the_limit_are_told(book, tmp_path, one):
+    book.active.cell(1, 1, "first")
+    book.active.cell(1, 1001, "far")
+    book.active.cell(3, 1500, "farther")
+    _, source = one(saved(book, tmp_path))
+    assert lines(source) == ["| first | [1 more cells left out]", "|  | [1 more cells left out]"]
+    assert source.segments[0].made_of == ((1, 1), (3, 3))
