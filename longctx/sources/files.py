@@ -126,6 +126,8 @@ class FileReader:
     def _document(self, opened: _File, kind: str, head: bytes) -> Parsed:
         size = opened.status.st_size
         encrypted = head.startswith(OLE) and size <= LARGEST and _holds(opened, ENCRYPTED)
+        if is_lfs_pointer(head):
+            return Parsed(kind, status="skipped", reason="not fetched: it stands for a file in Git LFS (git lfs pull)")
         if wrong := wrong_beginning(kind, head, size, encrypted=encrypted):
             return Parsed(kind, status="failed", reason=wrong)
         if size > LARGEST:
@@ -139,7 +141,7 @@ class FileReader:
         def ask(do: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:
             return self.parser.ask(do, self.check, file=opened.file, **arguments)
 
-        return parse_notebook(opened.path, opened.stream, lambda: opened.snapshot, ask)
+        return parse_notebook(opened.path, opened.stream, self.check, lambda: opened.snapshot, ask)
 
     def _page(self, opened: _File) -> Parsed:
         """A page in HTML; one that is source, or that its reader has failed at, is read as it stands."""

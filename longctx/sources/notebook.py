@@ -57,18 +57,23 @@ class _Left:
 
 
 def parse_notebook(
-    path: str, stream: BinaryIO, snapshot: Callable[[], Snapshot] | None = None, ask: Ask | None = None
+    path: str,
+    stream: BinaryIO,
+    check: Callable[[], None] = lambda: None,
+    snapshot: Callable[[], Snapshot] | None = None,
+    ask: Ask | None = None,
 ) -> Parsed:
     """The segments of a notebook, format 3 or 4.
 
     Args:
         path: as it is cited.
         stream: of the file, at its beginning.
+        check: called often; what it raises ends the work.
         snapshot: of the file, for its pictures.
         ask: asks the worker about the pictures in the file; without it they are left out.
     """
     left = _Left()
-    aside = Aside(stream)
+    aside = Aside(stream, check)
     try:
         data = aside.rest(LARGEST)
         if not data.strip():

@@ -15,6 +15,7 @@ from longctx.errors import require
 from longctx.sources.office.made import Findings, Line, Part, described, name, pictured, plain, replies, table
 from longctx.sources.office.numbering import Numbering, W
 from longctx.sources.office.package import RefusedError, opened
+from longctx.sources.parsed import counted
 
 Reply = Mapping[str, Any]
 
@@ -107,6 +108,8 @@ class _Reader:
                 yield from self._paragraph(child)
             elif kind == "tbl":
                 yield from self._table(child)
+            elif kind == "altChunk":
+                self.findings.left["embedded document"] += 1
             elif kind not in _SILENT and kind not in _DELETED:
                 yield from self.body(child)
 
@@ -239,11 +242,10 @@ class _Reader:
         """What is to be said about the document as a whole."""
         counts, flags = self.counts, self.findings.flags
         if counts["inserted"] or counts["deleted"]:
-            flags.append(
-                f"tracked changes: {counts['inserted']:,} insertions are read, {counts['deleted']:,} deletions left out"
-            )
+            inserted, deleted = counted(counts["inserted"], "insertion"), counted(counts["deleted"], "deletion")
+            flags.append(f"tracked changes: {inserted} read, {deleted} left out")
         if counts["hidden"]:
-            flags.append(f"{counts['hidden']:,} hidden pieces of text are read")
+            flags.append(f"{counted(counts['hidden'], 'hidden piece')} of text read")
         margins = [
             r.target_part for r in self.part.rels.values() if r.reltype.endswith(("/header", "/footer")) and not r.is_external
         ]

@@ -62,7 +62,7 @@ class _Table:
     """A table that is open."""
 
     rows: int = 0
-    cells: list[list[str]] | None = None
+    cells: list[list[tuple[int, str]]] | None = None
     spans: list[int] = field(default_factory=list)
     first: int = 0
     last: int = 0
@@ -92,7 +92,7 @@ class Walker(HTMLParser):
         self._lists: list[int] = []
         self._quotes = 0
         self._pre = 0
-        self._links: list[str] = []
+        self._links: list[tuple[str, list[tuple[int, str]], int]] = []
         self._tables: list[_Table] = []
         self._in_title = False
 
@@ -161,8 +161,7 @@ class Walker(HTMLParser):
             self._pre -= 1
             self._fence()
         elif tag == "a" and self._links:
-            target = self._links.pop()
-            self._add(f"]({target})" if target else "")
+            self._end_link(*self._links.pop())
 
     def handle_data(self, data: str) -> None:
         """Text."""
@@ -201,8 +200,8 @@ class Walker(HTMLParser):
         if tag == "a":
             target = _SPACE.sub("", known.get("href", ""))
             shown = target and not target.lower().startswith(("#", "javascript:", "data:"))
-            self._links.append(target[:_LINK] if shown else "")
-            self._add("[" if shown else "")
+            gathered = self._gathered
+            self._links.append((target[:_LINK] if shown else "", gathered, len(gathered)))
         elif tag in ("img", "image"):
             self._image(known)
         elif tag == "input":
@@ -217,16 +216,32 @@ class Walker(HTMLParser):
         address = "" if embedded else source[:_LINK]
         self._add(f"![{told}]({address})" if told or address else "")
 
+    def _end_link(self, target: str, gathered: list[tuple[int, str]], start: int) -> None:
+        """Brackets around the words of a link; nothing where there are none; its address behind words that are paragraphs."""
+        if gathered is not self._gathered:
+            self._add(f"({target})" if target else "")
+            return
+        while start < len(gathered) and not gathered[start][1].strip():
+            start += 1
+        if target and start < len(gathered):
+            line, text = gathered[start]
+            gathered[start] = (line, text[: len(text) - len(text.lstrip())] + "[" + text.lstrip())
+            self._add(f"]({target})")
+
+    @property
+    def _gathered(self) -> list[tuple[int, str]]:
+        """Where words go now: their lines, and themselves."""
+        return self._tables[-1].cells[-1] if self._tables and self._tables[-1].cells else self._pieces
+
     def _add(self, text: str, line: int = 0) -> None:
         if not text:
             return
         if self._tables and self._tables[-1].cells:
-            self._tables[-1].cells[-1].append(text)
             self._tables[-1].last = line or self.getpos()[0]
-        elif self._in_title:
+        if self._in_title:
             self.title += text
         else:
-            self._pieces.append((line or self.getpos()[0], text))
+            self._gathered.append((line or self.getpos()[0], text))
 
     # -- blocks --------------------------------------------------------------------------------------------------------
     def _begin(self, tag: str, known: dict[str, str]) -> None:
@@ -329,14 +344,16 @@ class Walker(HTMLParser):
             return
         texts = []
         for pieces, span in zip(cells, table.spans, strict=True):
-            texts += ["".join(pieces), *[""] * (span - 1)]
+            texts += ["".join(text for _, text in pieces), *[""] * (span - 1)]
         self._place_row(table, texts)
 
     def _place_row(self, table: _Table, texts: list[str]) -> None:
         """A row as a line; that of a table in a cell as words of the cell."""
         outer = self._tables[-2] if len(self._tables) > 1 else None
         if outer is not None and outer.cells:
-            outer.cells[-1].append(" " + "; ".join(filter(None, (_SPACE.sub(" ", text).strip() for text in texts))) + " ")
+            words = "; ".join(filter(None, (_SPACE.sub(" ", text).strip() for text in texts)))
+            outer.cells[-1].append((table.first, f" {words} "))
+            outer.last = max(outer.last, table.last)
         elif any(map(str.strip, texts)):
             last = max(table.first, table.last)
             self.lines.append(Line(row(texts), table.first, last))

@@ -19,6 +19,7 @@ Reply = Mapping[str, Any]
 _MOST_POINTS = 500
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 #: Placeholders that say nothing about the slide: date, footer, slide number (by their number in the format).
+_RECORDINGS = frozenset({"videoFile", "audioFile", "wavAudioFile", "quickTimeFile"})
 _MARGIN = frozenset({"DATE", "FOOTER", "SLIDE_NUMBER"})
 
 
@@ -88,6 +89,7 @@ class _Slide:
             yield from self._texts(shape)
         elif _local(shape._element) == "graphicFrame":
             yield from self._graphic(shape._element)
+        self.findings.left["recording"] += any(_local(one) in _RECORDINGS for one in shape._element.iter())
         if _fill(shape._element):
             yield from self._picture(shape)
 

@@ -160,8 +160,10 @@ class _Look:
         if self.merged:
             shown = ", ".join(self.merged[:5]) + ("…" if len(self.merged) > 5 else "")
             told.append(f"{title}: merged cells {shown}, their value stands in the first")
-        hidden = [f"{number:,} {noun}" for number, noun in ((self.rows, "rows"), (self.columns, "columns")) if number]
-        return [*told, *([f"{title}: {' and '.join(hidden)} hidden there are read"] if hidden else [])]
+        hidden = [
+            counted(number, f"hidden {noun}") for number, noun in ((self.rows, "row"), (self.columns, "column")) if number
+        ]
+        return [*told, *([f"{title}: {' and '.join(hidden)} read"] if hidden else [])]
 
 
 def _tags(archive: zipfile.ZipFile, path: str) -> Iterator[tuple[bytes, bytes]]:

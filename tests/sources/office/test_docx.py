@@ -139,7 +139,7 @@ def test_tracked_changes_are_read_as_accepted_and_the_row_counts_them(tmp_path, 
     )
     row, source = one(saved(document, tmp_path))
     assert lines(source) == ["It rises twice a day"]
-    assert row.reason == "tracked changes: 1 insertions are read, 1 deletions left out"
+    assert row.reason == "tracked changes: 1 insertion read, 1 deletion left out"
 
 
 def test_merged_cells_leave_gaps_and_hidden_text_is_told(tmp_path, one):
@@ -151,7 +151,7 @@ def test_merged_cells_leave_gaps_and_hidden_text_is_told(tmp_path, one):
     document.add_paragraph().add_run("secret").font.hidden = True
     row, source = one(saved(document, tmp_path))
     assert lines(source) == ["| both |  | down |", "| --- | --- | --- |", "| x |  |  |", "secret"]
-    assert row.reason == "1 hidden pieces of text are read"
+    assert row.reason == "1 hidden piece of text read"
 
 
 def test_text_boxes_and_headers_are_not_lost_silently(tmp_path, one):

@@ -171,3 +171,20 @@ def test_a_page_at_which_the_reader_fails_is_read_as_it_stands(write, one, tmp_p
     assert row.status == "read"
     assert row.reason.startswith("read as it stands: the HTML reader crashed")
     assert "".join(segment.text for segment in source.segments) == PAGE
+
+
+def made(text):
+    return [line.text for line in Walker().read(text)]
+
+
+def test_a_link_without_words_leaves_nothing_and_one_around_paragraphs_stands_behind_them():
+    assert made('<p>a <a href="x"><i class="icon"></i>\n</a> b</p>') == ["a", "b"]
+    assert made('<a href="x"><h2>Title</h2><p>Text</p></a>') == ["## Title", "Text", "(x)"]
+    assert made('<table><tr><td><a href="x"> word </a></td></tr></table>') == ["| [word ](x) |", "| --- |"]
+    assert made('<p><a href="javascript:run()">do</a> <a href="#top">up</a> <a>name</a></p>') == ["do up name"]
+
+
+def test_a_table_in_a_cell_stands_in_its_row():
+    text = "<table>\n<tr><td>outer<table>\n<tr><td>in</td>\n<td>ner</td></tr></table></td>\n<td>b</td></tr></table>"
+    rows = Walker().read(text)
+    assert [(line.text, line.first, line.last) for line in rows] == [("| outer in; ner | b |", 2, 5), ("| --- | --- |", 2, 5)]

@@ -117,7 +117,7 @@ def test_what_is_hidden_merged_and_commented_is_told(book, tmp_path, one):
     assert source.segments[-1].origin.part == "sheet 'vault' (hidden)"
     assert row.reason == (
         "hidden: sheet 'vault'; sheet 'Q1': merged cells A1:C1, their value stands in the first; "
-        "sheet 'Q1': 1 rows and 1 columns hidden there are read"
+        "sheet 'Q1': 1 hidden row and 1 hidden column read"
     )
 
 
