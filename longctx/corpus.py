@@ -38,20 +38,40 @@ def split_lines(text: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Lines of a text file, counted from 1, both ends included; in a notebook, lines of one cell (counted from 1)."""
+    """Lines of a text file, counted from 1, both ends included; or paragraphs or rows of an office document, counted likewise.
+
+    Args:
+        path: of the source.
+        first: counted from 1.
+        last: included.
+        cell: of a notebook, counted from 1, whose lines they are.
+        part: of a document, in words, as a reader finds it: ``"sheet 'Q1'"``, ``"slide 3"``, ``"chapter 2 (Loomings)"``.
+        unit: what is counted: ``"line"``, ``"paragraph"`` (a row of a table counts as one) or ``"row"``.
+
+    >>> str(Lines("book.xlsx", 2, 40, part="sheet 'Q1'", unit="row")), str(Lines("report.docx", 7, 7, unit="paragraph"))
+    ("book.xlsx, sheet 'Q1' rows 2-40", 'report.docx, paragraph 7')
+    """
 
     path: str
     first: int
     last: int
     cell: int | None = None
+    part: str = field(default="", repr=False)
+    unit: str = field(default="line", repr=False)
 
     @property
     def where(self) -> str:
         """The place inside the file: ``"lines 3-9"``."""
-        lines = f"line {self.first}" if self.first == self.last else f"lines {self.first}-{self.last}"
-        return lines if self.cell is None else f"cell {self.cell} {lines}"
+        lines = f"{self.unit} {self.first}" if self.first == self.last else f"{self.unit}s {self.first}-{self.last}"
+        return " ".join(filter(None, ("" if self.cell is None else f"cell {self.cell}", self.part, lines)))
+
+    def alongside(self, other: Lines) -> bool:
+        """Whether both count the same things of the same text, so that their numbers can be compared."""
+        return (self.path, self.cell, self.part, self.unit) == (other.path, other.cell, other.part, other.unit)
 
     def __str__(self) -> str:
+        if self.part or self.unit != "line":
+            return f"{self.path}, {self.where}"
         span = f"{self.first}" if self.first == self.last else f"{self.first}-{self.last}"
         return f"{self.path}:{span}" if self.cell is None else f"{self.path}:cell {self.cell}:{span}"
 
@@ -115,10 +135,11 @@ def clock(seconds: float) -> str:
 
 def origin_json(origin: Origin) -> dict[str, Any]:
     """An origin as the JSON contract has it: every key present, those of other kinds None."""
-    empty: dict[str, Any] = dict.fromkeys(("first_line", "last_line", "cell", "page", "box", "start", "end"))
+    empty: dict[str, Any] = dict.fromkeys(("first_line", "last_line", "cell", "part", "unit", "page", "box", "start", "end"))
     match origin:
         case Lines():
             own: dict[str, Any] = {"first_line": origin.first, "last_line": origin.last, "cell": origin.cell}
+            own |= {"part": origin.part or None, "unit": origin.unit}
         case Page():
             own = {"page": origin.number, "box": None if origin.box is None else list(origin.box)}
         case Moment():
@@ -233,17 +254,35 @@ class Segment:
     """The smallest part of a source that can be cited.
 
     Args:
-        text: as it stands in the source. For :class:`Lines` the segments of a file, joined, give the decoded file; a line too
-            long for one segment is spread over several with the same line number.
+        text: as it stands in the source. For :class:`Lines` of a text the segments of a file, joined, give the decoded file; a
+            line too long for one segment is spread over several with the same line number.
         origin: where it stands.
         heading: the nearest heading or definition above it, where the source has such; may be empty.
         visuals: what there is to look at, in the order of their places in the text.
+        made_of: for each line of a text that was made of something else (markup, a document): the first and the last line,
+            paragraph or row of the source that it stands for. Empty where the lines are the source's own, counted up.
+
+    >>> row = Segment("| a | 1 |\\n", Lines("a.html", 3, 6), made_of=((3, 6),))
+    >>> row.lines_at(0), Segment("x\\ny\\n", Lines("a.txt", 7, 8)).lines_at(1)
+    ((3, 6), (8, 8))
     """
 
     text: str
     origin: Origin
     heading: str = ""
     visuals: tuple[Visual, ...] = ()
+    made_of: tuple[tuple[int, int], ...] = ()
+
+    def lines_at(self, index: int) -> tuple[int, int]:
+        """The first and the last line of the source that a line of the text stands for; for :class:`Lines` only.
+
+        Args:
+            index: of the line in the text, from 0; what follows the last line end counts as the line before it.
+        """
+        assert isinstance(self.origin, Lines)
+        if self.made_of:
+            return self.made_of[min(index, len(self.made_of) - 1)]
+        return self.origin.first + index, self.origin.first + index
 
 
 @dataclass(frozen=True)
@@ -253,7 +292,8 @@ class Source:
     Args:
         path: the name shown and cited: relative to the folder that was read; bytes that are not UTF-8 are surrogate-escaped.
         file: the absolute path on this machine, by which the source can be opened again.
-        kind: ``"code"``, ``"text"``, ``"markdown"``, ``"notebook"``, ``"pdf"``, ``"image"``, ``"video"``, ``"subtitles"``.
+        kind: ``"code"``, ``"text"``, ``"markdown"``, ``"notebook"``, ``"pdf"``, ``"docx"``, ``"pptx"``, ``"xlsx"``, ``"epub"``,
+            ``"html"``, ``"image"``, ``"video"``, ``"subtitles"``.
         size: bytes of the file.
         sha256: of the file's bytes.
         segments: in reading order. Of a video they hold its subtitles by time until frames are chosen (see ``footage``).

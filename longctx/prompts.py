@@ -83,7 +83,7 @@ class Frame:
 
     def mark(self, number: int, segment: Segment) -> str:
         """The line before a segment, with its id and its place."""
-        return f"\n<seg {number} {segment.origin.where}>\n"
+        return f"\n<seg {number} {self.escape(segment.origin.where)}>\n"
 
     def escape(self, text: str) -> str:
         """A backslash into whatever looks like one of our marks."""

@@ -270,7 +270,11 @@ def sight(citation: Citation, corpus: Corpus, side: int) -> tuple[str, bytes, st
     """What is to be seen at a cited place: in words, as a JPEG (empty where ``side`` is 0), and why there is no picture."""
     origin = citation.origin
     medium = next((source.medium for source in corpus.sources if origin is not None and source.path == origin.path), None)
+    segment = corpus.segments.get(citation.segment)
+    visual = segment.visuals[0] if segment is not None and segment.visuals else None
     match origin:
+        case Lines() if visual is not None:
+            alt, place, box, medium = f"Picture of {origin}", visual.places[0], None, visual.medium
         case Page() if medium is not None:
             alt = f"Picture {origin.path}" if origin.picture else f"Page {origin.number} of {origin.path}"
             place, box = 0.0 if origin.picture else float(origin.number), origin.box
@@ -303,10 +307,13 @@ def source_lines(citation: Citation, corpus: Corpus) -> list[SourceLine]:
         return []
     lines = [line.rstrip("\r\n") for line in split_lines(segment.text)]
     match segment.origin, citation.origin:
-        case Lines() as whole, Lines() as cited:
-            numbered = [(whole.first + i, line) for i, line in enumerate(lines)]
-            near = range(cited.first - AROUND, cited.last + AROUND + 1)
-            return [SourceLine(n, line, cited.first <= n <= cited.last) for n, line in numbered if n in near]
+        case Lines(), Lines() as cited:
+            placed = [(*segment.lines_at(index), line) for index, line in enumerate(lines)]
+            return [
+                SourceLine(first, line, first <= cited.last and cited.first <= last)
+                for first, last, line in placed
+                if first <= cited.last + AROUND and cited.first - AROUND <= last
+            ]
         case _, Page() | Moment():
             return [SourceLine(None, line, bool(line.strip()) and line.strip() in citation.quote) for line in lines]
     return [SourceLine(None, line) for line in lines]

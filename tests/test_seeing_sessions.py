@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import os
 import random
 from collections.abc import Callable
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import docx
 import numpy as np
 import pytest
 import torch
@@ -123,6 +127,22 @@ def test_a_folder_of_everything_is_read_planned_and_asked_with_the_logits_of_one
         assert (read(session, "Why, though?") - whole(session, "Why, though?")).abs().max() < TOLERANCE
         subtitles = "".join(segment.text for segment in session.corpus.segments.values())
         assert all(f"Subtitles: {text}" in subtitles for _, _, text in SUBTITLES)
+
+
+def test_pictures_inside_of_documents_are_seen_like_others(tmp_path: Path, tiny: Path) -> None:
+    document = docx.Document()
+    document.add_paragraph("The sign at the gate:")
+    document.add_picture(io.BytesIO(picture_of_words("Keep out")))
+    document.save(str(tmp_path / "report.docx"))
+    figure = {"output_type": "display_data", "data": {"image/png": base64.b64encode(picture_of_words("Tides")).decode()}}
+    cell = {"cell_type": "code", "source": "plot()", "outputs": [figure]}
+    (tmp_path / "nb.ipynb").write_text(json.dumps({"cells": [cell]}))
+    plan = planned(tmp_path, tiny)
+    assert [look.kind for _, look in plan.stream.looks] == ["image", "image"]
+    seen = {str(plan.stream.origin(place)) for place, _ in plan.stream.looks}
+    assert seen == {"nb.ipynb:cell 1:1", "report.docx, paragraph 2"}
+    with lc.load(plan, show=False) as session:
+        assert (read(session, "What?") - whole(session, "What?")).abs().max() < TOLERANCE
 
 
 def test_what_is_asked_for_in_between_moves_nothing(folder: Path, tiny: Path) -> None:

@@ -99,7 +99,7 @@ class Citation:
         return f"[{self.number}] {self.label}{quote}" + (f" ({self.remark})" if self.remark else "")
 
 
-_PLACE_KEYS = ("path", "first_line", "last_line", "cell", "page", "box", "start", "end")
+_PLACE_KEYS = ("path", "first_line", "last_line", "cell", "part", "unit", "page", "box", "start", "end")
 
 
 @dataclass(frozen=True)

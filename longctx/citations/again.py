@@ -103,7 +103,7 @@ def _meet(one: Origin, other: Origin) -> bool:
     """Whether two places in the same source have something in common."""
     match one, other:
         case Lines(), Lines():
-            return one.cell == other.cell and one.first <= other.last and other.first <= one.last
+            return one.alongside(other) and one.first <= other.last and other.first <= one.last
         case Page(), Page():
             return one.number == other.number
         case Moment(), Moment():
@@ -114,7 +114,7 @@ def _meet(one: Origin, other: Origin) -> bool:
 def _distance(one: Origin, other: Origin) -> float:
     match one, other:
         case Lines(), Lines():
-            return abs(one.first - other.first) + (1e9 if one.cell != other.cell else 0)
+            return abs(one.first - other.first) + (0 if one.alongside(other) else 1e9)
         case Page(), Page():
             return abs(one.number - other.number)
         case Moment(), Moment():
@@ -126,9 +126,9 @@ def _lines(origin: Lines, segments: Iterable[Segment]) -> str:
     """The text of some lines, out of the segments that hold them; a long line may be spread over several."""
     kept = []
     for segment in segments:
-        assert isinstance(segment.origin, Lines)
-        numbered = enumerate(split_lines(segment.text), start=segment.origin.first)
-        kept += [text for number, text in numbered if origin.first <= number <= origin.last]
+        for index, text in enumerate(split_lines(segment.text)):
+            first, last = segment.lines_at(index)
+            kept += [text] if first <= origin.last and origin.first <= last else []
     return "".join(kept)
 
 

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from longctx.corpus import Lines, Origin, Page, Segment
+from longctx.corpus import Lines, Origin, Page, Segment, split_lines
 
 _WORD = re.compile(r"\S+")
 _RUN = re.compile(r"[^\W_]+")
@@ -137,7 +137,7 @@ def locate(quote: str, number: int, segments: Segments, allowed: Collection[int]
         return Found(number, narrowed(here, *place), here.text[slice(*place)])
     for first in (number, number - 1):
         if first in allowed and first + 1 in allowed and _continues(segments[first], segments[first + 1]):
-            both = replace(segments[first], text=segments[first].text + segments[first + 1].text)
+            both = _both(segments[first], segments[first + 1])
             if place := find(quote, both.text):
                 return Found(first, narrowed(both, *place), both.text[slice(*place)])
     return None
@@ -155,9 +155,18 @@ def search(quote: str, numbers: Iterable[int], segments: Segments, allowed: Coll
 
 def _continues(first: Segment, second: Segment) -> bool:
     match first.origin, second.origin:
-        case Lines(path, _, last, cell), Lines(other, start, _, same):
-            return path == other and cell == same and last <= start <= last + 1
+        case Lines() as one, Lines() as other if one.alongside(other):
+            made = bool(first.made_of and second.made_of)  # what no text came of may lie between them
+            return one.last <= other.first and (made or other.first <= one.last + 1)
     return False
+
+
+def _both(first: Segment, second: Segment) -> Segment:
+    """Two segments that follow each other as one."""
+    made_of: tuple[tuple[int, int], ...] = ()
+    if first.made_of or second.made_of:
+        made_of = tuple(s.lines_at(index) for s in (first, second) for index in range(len(split_lines(s.text))))
+    return replace(first, text=first.text + second.text, made_of=made_of)
 
 
 def narrowed(segment: Segment, start: int, stop: int) -> Origin:
@@ -166,5 +175,5 @@ def narrowed(segment: Segment, start: int, stop: int) -> Origin:
     if not isinstance(origin, Lines):
         return origin
     ends = [match.end() for match in _LINE_END.finditer(segment.text)]
-    first, last = (origin.first + bisect_right(ends, place) for place in (start, stop - 1))
-    return replace(origin, first=first, last=last)
+    first, last = (segment.lines_at(bisect_right(ends, place)) for place in (start, stop - 1))
+    return replace(origin, first=first[0], last=last[1])

@@ -199,11 +199,12 @@ def _squashed(text: str) -> str:
 def _places(segment: Segment) -> list[tuple[int, int]]:
     """Where the lines of a segment stand, or the sentences of a page, without blanks around them."""
     text = segment.text
-    if isinstance(segment.origin, Lines):
-        pieces = split_lines(text)
+    origin = segment.origin
+    if isinstance(origin, Lines):
+        lines = split_lines(text)
+        pieces = [piece for line in lines for piece in _sentences(line)] if origin.unit == "paragraph" else lines
     else:
-        cuts = [0, *(match.end() for match in _STOP.finditer(text)), len(text)]
-        pieces = [text[start:stop] for start, stop in pairwise(cuts)]
+        pieces = _sentences(text)
     places, at = [], 0
     for piece in pieces:
         start = at + len(piece) - len(piece.lstrip())
@@ -212,3 +213,8 @@ def _places(segment: Segment) -> list[tuple[int, int]]:
             places.append((start, stop))
         at += len(piece)
     return places
+
+
+def _sentences(text: str) -> list[str]:
+    cuts = [0, *(match.end() for match in _STOP.finditer(text)), len(text)]
+    return [text[start:stop] for start, stop in pairwise(cuts)]

@@ -275,7 +275,9 @@ def _origin(record: Record) -> Origin:
         return Moment(path, record.number("start"), record.number("end"))
     cell = record.whole("cell") if record.has("cell") else None
     first = record.whole("first_line", 1)
-    return Lines(path, first, record.whole("last_line", first), cell)
+    part = record.text("part") if record.has("part") else ""
+    unit = record.text("unit") if record.has("unit") else "line"
+    return Lines(path, first, record.whole("last_line", first), cell, part, unit)
 
 
 def _box(record: Record) -> Box | None:

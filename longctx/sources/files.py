@@ -16,6 +16,8 @@ from longctx.sources.decoding import decode, is_binary
 from longctx.sources.kinds import kind_of, picture_of
 from longctx.sources.notebook import parse_notebook
 from longctx.sources.obstacles import special
+from longctx.sources.office.document import MOST_CHARS, parse_document
+from longctx.sources.office.formats import ENCRYPTED, NAMES, OLE, unread_format, wrong_beginning
 from longctx.sources.parsed import Parsed
 from longctx.sources.pdf import parse_pdf
 from longctx.sources.pictures.stills import Stills, parse_picture
@@ -29,10 +31,10 @@ from longctx.sources.video.subtitles import cues_of, parse_subtitles
 
 #: Bytes. A larger file is not looked at beyond its beginning: hashing and parsing it would take minutes.
 LARGEST = 2 * 2**30
-#: Bytes of a notebook; its JSON is held in memory as a whole.
-LARGEST_NOTEBOOK = 256 * 2**20
 #: Bytes of a subtitle file that are read.
 LARGEST_SUBTITLES = 16 * 2**20
+#: Kinds that are archives, each with a reader of its own in the worker.
+DOCUMENTS = frozenset(NAMES)
 _HEAD = 1024
 #: Bytes that are hashed between two looks at whether to stop.
 _CHUNK = 2**22
@@ -44,7 +46,7 @@ class FileReader:
 
     Args:
         max_bytes: of a text file that are read; the rest is cut off at a line end.
-        parser: the process that reads PDF, pictures and video.
+        parser: the process that reads documents, pictures and video.
         check: called often; what it raises ends the work.
         pages_as_pictures: whether pages with text are also to be looked at.
         engine: that decodes video, as :func:`longctx.sources.video.footage.chosen_engine` has it.
@@ -103,6 +105,10 @@ class FileReader:
             return self._picture(opened, picture)
         if kind == "pdf" or head.startswith(b"%PDF-"):
             return self._pdf(opened, head)
+        if advice := unread_format(path, head):
+            return Parsed("document", status="skipped", reason=advice)
+        if kind in DOCUMENTS:
+            return self._document(opened, kind, head)
         if is_recording(head) or (kind == "video" and not _is_text(head)):
             return self._video(opened, head, beside)
         if kind == "image":
@@ -111,10 +117,12 @@ class FileReader:
             return self._named_video(opened, head)
         if kind != "notebook" and is_binary(head):
             return Parsed("binary", status="skipped", reason="binary")
-        if size > (LARGEST_NOTEBOOK if kind == "notebook" else LARGEST):
+        if size > LARGEST:
             return _too_large(kind, size)
         if kind == "notebook":
-            return parse_notebook(path, stream.read())
+            return self._notebook(opened)
+        if kind == "html":
+            return self._page(opened)
         if kind == "subtitles" and (parsed := parse_subtitles(path, stream.read(LARGEST_SUBTITLES))):
             return parsed
         return self._text(opened, "text" if kind == "subtitles" else kind)
@@ -125,6 +133,40 @@ class FileReader:
         cut_junk = not (self.junk or opened.named)
         size = max(opened.status.st_size, len(data))
         return parse_text(opened.path, kind, data, size, cut_junk=cut_junk, rest=opened.chunks())
+
+    def _document(self, opened: _File, kind: str, head: bytes) -> Parsed:
+        size = opened.status.st_size
+        encrypted = head.startswith(OLE) and size <= LARGEST and _holds(opened, ENCRYPTED)
+        if is_lfs_pointer(head):
+            return Parsed(kind, status="skipped", reason="not fetched: it stands for a file in Git LFS (git lfs pull)")
+        if wrong := wrong_beginning(kind, head, size, encrypted=encrypted):
+            return Parsed(kind, status="failed", reason=wrong)
+        if size > LARGEST:
+            return _too_large(kind, size)
+        replies = self.parser.ask(kind, self.check, file=opened.file)
+        parsed = parse_document(kind, opened.snapshot, replies, self.max_bytes if kind == "xlsx" else MOST_CHARS)
+        assert parsed is not None  # only a page may be read as it stands
+        return parsed
+
+    def _notebook(self, opened: _File) -> Parsed:
+        def ask(do: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:
+            return self.parser.ask(do, self.check, file=opened.file, **arguments)
+
+        return parse_notebook(opened.path, opened.stream, self.check, lambda: opened.snapshot, ask)
+
+    def _page(self, opened: _File) -> Parsed:
+        """A page in HTML; one that is source, or that its reader has failed at, is read as it stands."""
+        size, why = opened.status.st_size, ""
+        if size:
+            replies = self.parser.ask("html", self.check, file=opened.file)
+            page = parse_document("html", opened.snapshot, replies, self.max_bytes)
+            if page is not None and page.found:
+                return page
+            why = "" if page is None else f"read as it stands: {page.reason}"
+        opened.stream.seek(0)
+        data = opened.stream.read(self.max_bytes)
+        parsed = parse_text(opened.path, "text", data, max(size, len(data)))
+        return replace(parsed, reason="; ".join(filter(None, (why, parsed.reason))))
 
     def _picture(self, opened: _File, picture: str) -> Parsed:
         if picture == "HEIC":
@@ -204,6 +246,18 @@ def _opened(file: str) -> BufferedReader:
     wanted = ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")
     flags = sum(getattr(os, name, 0) for name in wanted)
     return open(os.open(file, os.O_RDONLY | flags), "rb")
+
+
+def _holds(opened: _File, words: bytes) -> bool:
+    """Whether some bytes stand in a file; leaves the stream at its beginning."""
+    opened.stream.seek(0)
+    rest, found = b"", False
+    while not found and (chunk := opened.stream.read(_CHUNK)):
+        opened.check()
+        found = words in rest + chunk
+        rest = chunk[-len(words) :]
+    opened.stream.seek(0)
+    return found
 
 
 def _is_text(head: bytes) -> bool:

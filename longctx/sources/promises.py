@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from longctx.corpus import Corpus, Footage, Origin, Page, Row, Segment, Source, Status, Visual
+from longctx.corpus import Corpus, Footage, Lines, Origin, Page, Row, Segment, Source, Status, Visual
 from longctx.jobs import Job
 from longctx.sources.ocr.boxes import parts
 from longctx.sources.ocr.changes import Changes
@@ -310,7 +310,12 @@ def _chosen(footage: Footage, seconds: Sequence[float] | None) -> list[float]:
 # -- what became of it -----------------------------------------------------------------------------------------------
 def _text_segments(origin: Origin, blocks: Blocks) -> Iterator[Segment]:
     for box, text in parts(blocks):
-        yield Segment(sound(text), replace(origin, box=box) if isinstance(origin, Page) else origin, HEADING)
+        text = sound(text)
+        if isinstance(origin, Lines):
+            made_of = ((origin.first, origin.last),) * (text.count("\n") + 1)
+            yield Segment(text, origin, HEADING, made_of=made_of)
+        else:
+            yield Segment(text, replace(origin, box=box) if isinstance(origin, Page) else origin, HEADING)
 
 
 def _noun(origin: Origin) -> str:
@@ -321,6 +326,8 @@ def _row_of_stills(row: Row, kind: str, became: _Became, found: bool) -> Row:
     said = [HEADING] if became.read else []
     if became.silent and kind == "image":
         said.append("a picture without text; nothing to read for a model that cannot see")
+    elif 0 in became.silent:  # in a document that has no pages
+        said.append(f"{counted(len(became.silent), 'picture')} without text for a model that cannot see")
     elif became.silent:
         pages = sorted(set(became.silent))
         said.append(f"no text on {'page' if len(pages) == 1 else 'pages'} {ranges(pages)} for a model that cannot see")

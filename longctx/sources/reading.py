@@ -244,7 +244,7 @@ def _nothing(roots: Sequence[Root], rows: Sequence[Row]) -> EmptyCorpusError:
     told = ", ".join(reason if len(rows) == 1 else f"{number:,} × {reason}" for reason, number in reasons.most_common(4))
     return EmptyCorpusError(
         f"nothing readable in {where}: {told}",
-        hint="text, code, Markdown, notebooks, PDF, pictures and video can be read; check include and exclude",
+        hint="text, code, Markdown, notebooks, PDF, Office, EPUB, pictures and video can be read; check include and exclude",
     )
 
 

@@ -152,20 +152,25 @@ def cut(
     starts = [index for index, _ in marks]
     names = [above, *(name for _, name in marks)]
     found = []
-    for first, last in _spans(lines, starts):
+    for first, last in spans(lines, starts):
         heading = names[bisect_right(starts, first)]
         origin = Lines(path, first + 1, last, cell)
         text = "".join(lines[first:last])
         found += (
-            [Segment(piece, origin, heading) for piece in _pieces(text)]
+            [Segment(piece, origin, heading) for piece in pieces(text)]
             if last - first == 1
             else [Segment(text, origin, heading)]
         )
     return tuple(found)
 
 
-def _spans(lines: Sequence[str], starts: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Half-open stretches of lines that cover the text."""
+def spans(lines: Sequence[str], starts: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Half-open stretches of lines that cover the text.
+
+    Args:
+        lines: with their ends; an empty one counts as blank.
+        starts: indexes of lines with which a stretch had better begin, ascending.
+    """
     chars = list(accumulate(map(len, lines), initial=0))
     ends = (starts, *_paragraphs(lines))
     first = 0
@@ -200,8 +205,12 @@ def _paragraphs(lines: Sequence[str]) -> tuple[list[int], list[int]]:
     return margin, after
 
 
-def _pieces(line: str) -> list[str]:
-    """A line, in pieces where it is longer than a segment; its end stays with the last of them."""
+def pieces(line: str) -> list[str]:
+    """A line, in pieces where it is longer than a segment; its end stays with the last of them.
+
+    Args:
+        line: with its end.
+    """
     body = len(line.rstrip("\r\n"))
     ends = [*range(MAX_CHARS, body, MAX_CHARS), len(line)]
     return [line[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]

@@ -31,7 +31,7 @@ BATCH = 2_000_000
 #: Characters per token of the Qwen3.5 vocabulary, rather too few than too many. Measured: Python's standard library 3.8, C and
 #: C++ headers 3.2 to 3.7, minified JavaScript 2.5; Python's documentation 4.2, Markdown of packages 3.4 to 4.0.
 CODE, PROSE = 3.4, 3.9
-_PROSE_KINDS = frozenset({"markdown", "pdf", "subtitles", "text"})
+_PROSE_KINDS = frozenset({"docx", "epub", "html", "markdown", "pdf", "pptx", "subtitles", "text"})
 #: Frames of a second of video, and tokens of two of them at about 448 x 256 with the text of their time, for estimates.
 FPS, PAIR_TOKENS = 2.0, 122
 
@@ -109,7 +109,7 @@ class TokenStream:
         if not isinstance(origin, Lines) or segment.visuals:
             return _of_look(origin, span.look)
         first, last = self._lines_of(span.segment)[index - span.start]
-        return replace(origin, first=origin.first + first, last=origin.first + last)
+        return replace(origin, first=segment.lines_at(first)[0], last=segment.lines_at(last)[1])
 
     @cached_property
     def tokens_per_source(self) -> Mapping[str, int]:

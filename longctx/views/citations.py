@@ -129,7 +129,8 @@ def _origin(citation: Mapping[str, Any]) -> Origin:
     if citation.get("start") is not None:
         return Moment(path, citation["start"], citation.get("end") or citation["start"])
     first = citation.get("first_line") or 1
-    return Lines(path, first, citation.get("last_line") or first, citation.get("cell"))
+    last, part, unit = citation.get("last_line") or first, citation.get("part") or "", citation.get("unit") or "line"
+    return Lines(path, first, last, citation.get("cell"), part, unit)
 
 
 # -- text --------------------------------------------------------------------------------------------------------------

@@ -112,3 +112,28 @@ def test_marks_of_an_answer_lead_back_to_segments() -> None:
 def test_the_words_alone_are_the_same_in_what_is_written_and_in_what_is_shown(said: str) -> None:
     segments = {1: lines("a b ab.\n"), 2: lines("b b b a.\n", "b.py")}
     assert unmarked(check(said, segments).text) == unmarked(said)
+
+
+# -- documents -------------------------------------------------------------------------------------------------------
+def sheet(text: str, name: str, *rows: int) -> Segment:
+    origin = Lines("a.xlsx", rows[0], rows[-1], part=f"sheet {name!r}", unit="row")
+    return Segment(text, origin, made_of=tuple((row, row) for row in rows))
+
+
+def test_a_row_stands_on_its_own_sheet_only() -> None:
+    segments = {1: sheet("| Brest | 6.1 |\n", "Q1", 2), 2: sheet("| Brest | 7.5 |\n", "Q2", 2)}
+    place = Lines("a.xlsx", 2, 2, part="sheet 'Q2'", unit="row")
+    assert again(cited(place, "7.5"), segments).segment == 2
+    moved = again(cited(place, "6.1"), segments)
+    assert (moved.segment, moved.origin, moved.note) == (
+        1,
+        Lines("a.xlsx", 2, 2, part="sheet 'Q1'", unit="row"),
+        "stood at a.xlsx, sheet 'Q2' row 2 before",
+    )
+
+
+def test_rows_between_which_nothing_stands_are_found_by_their_own_numbers() -> None:
+    segments = {1: sheet("| one |\n| two |\n| three |\n", "Q1", 2, 50, 99)}
+    place = Lines("a.xlsx", 50, 50, part="sheet 'Q1'", unit="row")
+    assert again(cited(place, "two"), segments).note == ""
+    assert again(cited(replace(place, first=3, last=3), "two"), segments).origin == place

@@ -330,3 +330,32 @@ def test_an_answer_that_nothing_states_is_given_no_line_that_resembles_it() -> N
 
 def test_what_the_prompt_asks_for_is_what_is_recognised() -> None:
     assert prompts.SYSTEM.endswith(citations.NOT_STATED)
+
+
+# -- documents -------------------------------------------------------------------------------------------------------
+def test_a_quote_in_a_document_leads_to_the_places_of_its_lines() -> None:
+    first = Segment("# Tides\n| a | 1 |\n", Lines("a.html", 3, 9), made_of=((3, 3), (6, 9)))
+    second = Segment("It rises twice.\n", Lines("a.html", 14, 15), made_of=((14, 15),))
+    segments = {1: first, 2: second}
+    assert resolve('It says "| a | 1 |" [1].', segments).citations[0].origin == Lines("a.html", 6, 9)
+    over = resolve('It says "| a | 1 | It rises twice." [1].', segments).citations[0]
+    assert (over.origin, over.verified) == (Lines("a.html", 6, 15), True)
+
+
+def test_a_quote_does_not_go_from_one_sheet_into_the_next() -> None:
+    one = Segment("| one |\n", Lines("a.xlsx", 1, 1, part="sheet 'A'", unit="row"), made_of=((1, 1),))
+    two = Segment("| two |\n", Lines("a.xlsx", 2, 2, part="sheet 'B'", unit="row"), made_of=((2, 2),))
+    assert not resolve('It says "| one | | two |" [1].', {1: one, 2: two}).citations[0].verified
+
+
+def test_of_a_long_paragraph_the_sentence_is_matched() -> None:
+    text = "The sea is wide. The pump delivers ninety litres an hour. Nobody knows why.\n"
+    segment = Segment(text, Lines("a.docx", 4, 4, part="“Pumps”", unit="paragraph"), made_of=((4, 4),))
+    (citation,) = match("The pump delivers ninety litres.", {1: segment}).citations
+    assert (citation.quote, citation.label) == ("The pump delivers ninety litres an hour.", "a.docx, “Pumps” paragraph 4")
+
+
+def test_the_json_of_a_citation_names_part_and_unit() -> None:
+    place = Citation(1, 1, Lines("a.xlsx", 2, 3, part="sheet 'Q1'", unit="row")).to_json()
+    assert (place["part"], place["unit"], place["first_line"], place["last_line"]) == ("sheet 'Q1'", "row", 2, 3)
+    assert (Citation(1, 1, Page("a.pdf", 2)).to_json()["part"], Citation(1, 1, None).to_json()["unit"]) == (None, None)

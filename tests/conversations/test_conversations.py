@@ -28,8 +28,15 @@ TEXTS = st.text(max_size=30)
 COUNTS = st.integers(0, 1 << 40)
 NUMBERS = st.floats(0, 1e9)
 PATHS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\udc80\udce9"), max_size=20)
-LINES = st.builds(lambda path, first, more, cell: Lines(path, first, first + more, cell), PATHS, st.integers(1, 99), COUNTS,
-                  st.none() | COUNTS)  # fmt: skip
+LINES = st.builds(
+    lambda path, first, more, cell, part, unit: Lines(path, first, first + more, cell, part, unit),
+    PATHS,
+    st.integers(1, 99),
+    COUNTS,
+    st.none() | COUNTS,
+    TEXTS,
+    st.sampled_from(["line", "paragraph", "row"]),
+)
 PAGES = st.builds(Page, PATHS, COUNTS, st.none() | st.tuples(*[st.floats(-1e6, 1e6)] * 4), st.none() | TEXTS, st.booleans())
 ORIGINS = st.none() | LINES | PAGES | st.builds(Moment, PATHS, NUMBERS, NUMBERS)
 CITATIONS = st.builds(
@@ -285,7 +292,19 @@ def test_a_value_of_the_wrong_kind_anywhere_is_one_clear_error_or_none(wrong: An
 
 
 def test_every_field_but_those_that_may_be_absent_is_asked_for(tmp_path: Path) -> None:
-    absent = {"label", "box", "cell", "page", "start", "origin", "tokens", "reason", *full()["turns"][0]["options"]}
+    absent = {
+        "label",
+        "box",
+        "cell",
+        "part",
+        "unit",
+        "page",
+        "start",
+        "origin",
+        "tokens",
+        "reason",
+        *full()["turns"][0]["options"],
+    }
     named = [way for way in places(full()) if way and isinstance(way[-1], str) and way[-1] not in absent and way[-1] != "peak"]
     for *outer, last in named:
         data = full()

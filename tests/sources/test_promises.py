@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import os
 import stat
 from dataclasses import replace
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from longctx.corpus import Moment, Page
+from longctx.corpus import Lines, Moment, Page
 from longctx.errors import MissingPackageError, SourceChangedError, Stopped
 from longctx.jobs import Job
 from longctx.sources import read
@@ -299,3 +301,23 @@ def test_estimates_are_generous_and_nothing_for_text(lecture, write, slide, pymu
         assert estimate(after) == 0
         assert estimate(before) <= 4000
     assert estimate(only(read(lecture))) > 12 * 20
+
+
+# -- pictures inside of documents ------------------------------------------------------------------------------------
+def test_a_picture_in_a_notebook_becomes_text_at_its_cell(write, rows, slide, tmp_path):
+    figures = [
+        {"output_type": "display_data", "data": {"image/png": base64.b64encode(png(slide(*words))).decode()}}
+        for words in (("Retry policy", "five attempts"), ())
+    ]
+    cell = {"cell_type": "code", "source": "plot()\nshow()", "outputs": figures}
+    corpus = read(write({"nb.ipynb": json.dumps({"cells": [cell]})}))
+    assert estimate(corpus.sources[0]) > 0
+    found, told = fulfil(corpus, cache_folder=tmp_path)
+    code, *texts = only(found).segments
+    assert code == corpus.sources[0].segments[0]
+    assert spread(texts) == ["Retry", "policy", "five", "attempts"]
+    assert all(one.origin == Lines("nb.ipynb", 1, 2, 1) and one.lines_at(5) == (1, 2) for one in texts)
+    assert (told.pictures, told.pages) == (2, 0)
+    assert rows(found)["nb.ipynb"].reason == f"{HEADING}; 1 picture without text for a model that cannot see"
+    kept, again = fulfil(corpus, cache_folder=tmp_path, only_kept=True)
+    assert (kept, again.kept) == (found, 2)

@@ -107,6 +107,15 @@ def test_a_cell_keeps_its_number_and_a_page_its_box() -> None:
     assert origins == {None, Lines("n.ipynb", 4, 4, 2), Lines("n.ipynb", 5, 5, 2), page.origin}
 
 
+def test_a_token_of_a_line_that_was_made_of_others_leads_to_those() -> None:
+    made = Segment("# Tides\n| a | 1 |\n", Lines("a.html", 3, 9), made_of=((3, 3), (6, 9)))
+    row = Segment("| x |\n", Lines("b.xlsx", 7, 7, part="sheet 'Q1'", unit="row"), made_of=((7, 7),))
+    corpus = corpus_of(Source("a.html", "/a", "html", 1, "", (made,)), Source("b.xlsx", "/b", "xlsx", 1, "", (row,)))
+    stream = build(corpus, qwen(), Frame())
+    origins = {stream.origin(index) for index in range(len(stream))}
+    assert origins == {None, Lines("a.html", 3, 3), Lines("a.html", 6, 9), row.origin}
+
+
 def stream_of(tokenizer: Tokenizer, *texts: str) -> TokenStream:
     return build(corpus_of(*(of_lines(f"f{i}", text, 2) for i, text in enumerate(texts))), tokenizer, Frame())
 

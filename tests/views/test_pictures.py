@@ -11,7 +11,7 @@ import pytest
 
 from longctx import showing
 from longctx.citations import Citation
-from longctx.corpus import Box, Corpus, Frame, Lines, Moment, Page, Segment, Source
+from longctx.corpus import Box, Corpus, Frame, Lines, Moment, Page, Segment, Source, Visual
 from longctx.errors import FramesLostError, SourceChangedError
 from longctx.outcomes import Outcome
 from longctx.summaries import PartSummary
@@ -165,3 +165,21 @@ def test_a_part_of_a_recording_has_its_time_and_a_picture(talk: Slide) -> None:
 
 def test_a_citation_of_a_place_with_neither_lines_nor_picture_still_says_where_it_is() -> None:
     assert "picture: nothing to show." in citations.html(CitationState(1, "photo.png", "picture"))
+
+
+def test_a_picture_inside_of_a_document_is_looked_at_by_its_own_medium(talk: Slide) -> None:
+    place = Lines("deck.pptx", 4, 4, part="slide 2", unit="paragraph")
+    picture = Segment("", place, visuals=(Visual(talk, (0.0,), 64, 48),))
+    read = Corpus((Source("deck.pptx", "/deck.pptx", "pptx", 1, "", (picture,)),), ())
+    state = showing.citation_state(cite(read, 1), read, side=360)
+    assert (state.picture_alt, talk.looked) == ("Picture of deck.pptx, slide 2 paragraph 4", [(0.0, 360, None)])
+    assert state.picture
+
+
+def test_the_lines_of_a_document_are_shown_with_the_numbers_that_they_have_there() -> None:
+    place = Lines("a.xlsx", 1, 60, part="sheet 'Q1'", unit="row")
+    rows = (1, 2, 50, 53, 60)
+    segment = Segment("".join(f"| {row} |\n" for row in rows), place, made_of=tuple((row, row) for row in rows))
+    read = Corpus((Source("a.xlsx", "/a.xlsx", "xlsx", 1, "", (segment,)),), ())
+    lines = showing.source_lines(Citation(1, 1, replace(place, first=50, last=50)), read)
+    assert [(line.number, line.text, line.quoted) for line in lines] == [(50, "| 50 |", True), (53, "| 53 |", False)]

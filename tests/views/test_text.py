@@ -434,3 +434,19 @@ def test_the_json_of_a_summary_shows_as_text() -> None:
         "  [2] b.pdf, page 2   ⚠ quote not found there",
         "  [3] c.mp4 at 00:00:05-00:01:05   ✓ place checked",
     ]
+
+
+def test_the_json_of_a_citation_of_a_document_shows_its_part() -> None:
+    place = {
+        "path": "a.xlsx",
+        "first_line": 3,
+        "last_line": 5,
+        "part": "sheet 'Q1'",
+        "unit": "row",
+        "quote": "q",
+        "verified": True,
+    }
+    text = timeline.text(
+        {"summary": "All.", "parts": [{"title": "One", "text": "Part [1].", "citations": [place]}], "usage": {}}
+    )
+    assert "[1] a.xlsx, sheet 'Q1' rows 3-5   ✓ quote checked" in text

@@ -32,11 +32,11 @@ class _TooLargeError(ValueError):
     """Too many pixels to decode. Stays in this module."""
 
 
-def probe(file: str) -> Iterator[Reply]:
+def probe(file: str | bytes) -> Iterator[Reply]:
     """What a picture is, without decoding it at full size.
 
     Args:
-        file: the absolute path.
+        file: the absolute path, or the picture's bytes.
 
     Yields:
         ``width``, ``height``, ``more`` (whether further pictures follow the first), ``whole`` (whether all of it is there);
@@ -55,11 +55,11 @@ def probe(file: str) -> Iterator[Reply]:
         yield {"error": _why(error)}
 
 
-def frames(file: str, places: Sequence[float], width: int, height: int) -> Iterator[tuple[Reply, bytes] | Reply]:
+def frames(file: str | bytes, places: Sequence[float], width: int, height: int) -> Iterator[tuple[Reply, bytes] | Reply]:
     """The picture's pixels at a size, once for every place; or why they cannot be had.
 
     Args:
-        file: the absolute path.
+        file: the absolute path, or the picture's bytes.
         places: 0 of a picture.
         width: pixels.
         height: pixels.
@@ -73,11 +73,11 @@ def frames(file: str, places: Sequence[float], width: int, height: int) -> Itera
             yield {"place": place, "width": width, "height": height}, pixels
 
 
-def look(file: str, place: float, side: int, box: Sequence[float] | None) -> Iterator[tuple[Reply, bytes] | Reply]:
+def look(file: str | bytes, place: float, side: int, box: Sequence[float] | None) -> Iterator[tuple[Reply, bytes] | Reply]:
     """The picture as a JPEG for people, never larger than it is.
 
     Args:
-        file: the absolute path.
+        file: the absolute path, or the picture's bytes.
         place: 0 of a picture.
         side: pixels of the longer side at most.
         box: in pixels of the upright picture.
@@ -92,11 +92,11 @@ def look(file: str, place: float, side: int, box: Sequence[float] | None) -> Ite
         yield {"error": _why(error)}
 
 
-def upright(file: str, width: int, height: int) -> Image.Image:
+def upright(file: str | bytes, width: int, height: int) -> Image.Image:
     """The picture in RGB on white, as a reader sees it, resized (bicubic, with antialiasing).
 
     Args:
-        file: the absolute path.
+        file: the absolute path, or the picture's bytes.
         width: pixels of the result.
         height: pixels of the result.
     """
@@ -136,11 +136,11 @@ def jpeg(picture: Image.Image, box: Sequence[float] | None = None) -> bytes:
 
 # -- decoding --------------------------------------------------------------------------------------------------------
 @contextmanager
-def _opened(file: str, *, damaged: bool = False) -> Iterator[Image.Image]:
+def _opened(file: str | bytes, *, damaged: bool = False) -> Iterator[Image.Image]:
     """A picture of which only the head was read.
 
     Args:
-        file: the absolute path.
+        file: the absolute path, or the picture's bytes.
         damaged: whether what is missing is made up in grey instead of an error.
     """
     from PIL import Image, ImageFile
@@ -148,7 +148,10 @@ def _opened(file: str, *, damaged: bool = False) -> Iterator[Image.Image]:
     most, cut = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
     Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, damaged
     try:
-        with open(file, "rb") as stream, Image.open(stream, formats=FORMATS) as picture:
+        with (
+            io.BytesIO(file) if isinstance(file, bytes) else open(file, "rb") as stream,
+            Image.open(stream, formats=FORMATS) as picture,
+        ):
             yield picture
     finally:
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = most, cut
@@ -176,7 +179,7 @@ def _is_whole(picture: Image.Image) -> bool:
     return True
 
 
-def _show_something(file: str) -> None:
+def _show_something(file: str | bytes) -> None:
     """Fail where nothing of a damaged picture can be decoded."""
     with _opened(file) as picture:
         side = _upright_size(picture)

@@ -8,13 +8,17 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
-from longctx.corpus import Box, Frame, Page, Segment, Visual
+from longctx.corpus import Box, Frame, Origin, Page, Segment, Visual
 from longctx.errors import SourceChangedError
 from longctx.sources.parsed import Parsed
 from longctx.sources.process import lent
 from longctx.sources.snapshot import Snapshot
 
-_DECODERS = {"picture": "pillow", "page": "pymupdf"}
+#: Asks the worker of a file: what to do, and further arguments.
+Ask = Callable[..., Iterator[Mapping[str, Any]]]
+#: Times that a worker may die over the pictures inside of one file.
+DEATHS = 3
+_DECODERS = {"picture": "pillow", "page": "pymupdf", "inside": "pillow"}
 
 
 @cache
@@ -32,20 +36,28 @@ class Stills:
 
     Args:
         snapshot: of the file.
-        what: ``"picture"``, whose only place is 0, or ``"page"``, whose places are page numbers.
+        what: ``"picture"``, whose only place is 0; ``"page"``, whose places are page numbers; or ``"inside"``, a picture inside
+            of another file, whose only place is 0.
+        address: of the picture inside, as :mod:`longctx.sources.pictures.inside` has it, keys and values in pairs.
     """
 
     snapshot: Snapshot
-    what: Literal["picture", "page"]
+    what: Literal["picture", "page", "inside"]
+    address: tuple[tuple[str, str | int], ...] = ()
 
     @property
     def identity(self) -> str:
-        """The file's hash and the decoder with its version."""
-        return f"{self.snapshot.sha256} {version_of(_DECODERS[self.what])}"
+        """The picture's or the file's hash, and the decoder with its version."""
+        return f"{dict(self.address).get('sha256', self.snapshot.sha256)} {version_of(_DECODERS[self.what])}"
+
+    @property
+    def _where(self) -> dict[str, Any]:
+        """The arguments by which the worker finds what is asked for."""
+        return {"file": self.snapshot.file, **({"address": dict(self.address)} if self.address else {})}
 
     def request(self, places: Sequence[float], width: int, height: int) -> dict[str, Any]:
         """What a worker is asked for frames: ``do`` and its arguments."""
-        arguments = {"file": self.snapshot.file, "places": list(places), "width": width, "height": height}
+        arguments = {**self._where, "places": list(places), "width": width, "height": height}
         return {"do": f"{self.what}_frames", **arguments}
 
     def frames(self, places: Sequence[float], width: int, height: int, check: Callable[[], None]) -> Iterator[Frame]:
@@ -67,7 +79,7 @@ class Stills:
         """As :class:`longctx.corpus.Medium` has it."""
         self.snapshot.check()
         with lent(self.snapshot.file) as parser:
-            arguments = {"file": self.snapshot.file, "place": place, "side": side, "box": box}
+            arguments = {**self._where, "place": place, "side": side, "box": box}
             replies = list(parser.ask(f"{self.what}_look", _go_on, **arguments))
         if not replies or "data" not in replies[0]:
             reason = replies[0]["error"] if replies else "no such place"
@@ -93,6 +105,42 @@ def parse_picture(path: str, replies: Iterator[Mapping[str, Any]], medium: Still
     said = [] if reply["whole"] else ["cut off or damaged: what is left of it is read"]
     said += ["several pictures in one file: the first is read"] if reply["more"] else []
     return Parsed("image", (segment,), "truncated" if said else "read", "; ".join(said), medium=medium)
+
+
+def picture_segment(snapshot: Snapshot, picture: Mapping[str, Any], origin: Origin, heading: str) -> Segment:
+    """A picture inside of a file as a segment of its own.
+
+    Args:
+        snapshot: of the file.
+        picture: its address, width and height, as :class:`longctx.sources.pictures.inside.Gallery` has them.
+        origin: where it stands.
+        heading: that holds there.
+    """
+    medium = Stills(snapshot, "inside", tuple(sorted(picture["address"].items())))
+    return Segment("", origin, heading, (Visual(medium, (0.0,), picture["width"], picture["height"]),))
+
+
+def probed(ask: Ask, addresses: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any] | None], list[str]]:
+    """Pictures inside of a file with their sizes, None for those that are left out, and what is to be said of these.
+
+    Args:
+        ask: asks the worker.
+        addresses: of the pictures, as :mod:`longctx.sources.pictures.inside` has them.
+    """
+    found: list[Mapping[str, Any] | None] = []
+    notes: list[str] = []
+    lost = 0
+    while len(found) < len(addresses) and lost < DEATHS:
+        for reply in ask("inside_probe", addresses=list(addresses[len(found) :])):
+            notes += reply.get("notes", ())
+            if "number" in reply:
+                found.append(reply["picture"])
+            elif "error" in reply:
+                found.append(None)  # the picture at which the worker has died
+                lost += 1
+    left = lost + len(addresses) - len(found) if lost else 0
+    notes += [f"{left:,} pictures left out: the picture reader crashed"] if left else []
+    return [*found, *[None] * (len(addresses) - len(found))], notes
 
 
 def _go_on() -> None:
