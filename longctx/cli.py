@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import os
 import sys
@@ -12,6 +13,8 @@ from typing import Any
 from longctx.errors import LongctxError, Stopped, UsageError
 
 DONE, FAILED, WRONG_USE, STOPPED = 0, 1, 2, 130
+#: The variable of the environment that holds the password of encrypted PDFs.
+PASSWORD = "LONGCTX_PASSWORD"  # noqa: S105
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -208,8 +211,19 @@ def _saved(options: argparse.Namespace, answer: Any) -> bool:
 def _read(options: argparse.Namespace) -> Any:
     from longctx import sources
 
-    chosen = {"engine": options.engine, "pages_as_pictures": options.pages_as_pictures}
+    chosen = {"engine": options.engine, "pages_as_pictures": options.pages_as_pictures, "password": _password(options)}
     return sources.read(*options.paths, include=options.include, exclude=options.exclude, **chosen)
+
+
+def _password(options: argparse.Namespace) -> str:
+    """Of encrypted PDFs: from the environment, or asked for; never from the command line, which others can see and shells keep."""
+    if given := os.environ.get(PASSWORD, ""):
+        return given
+    if not options.password:
+        return ""
+    if not sys.stdin.isatty():
+        raise UsageError("--password asks for it, and there is no terminal", hint=f"set {PASSWORD} in the environment")
+    return getpass.getpass("password of encrypted PDFs: ", stream=sys.stderr)
 
 
 def _plan(options: argparse.Namespace) -> Any:
@@ -219,8 +233,10 @@ def _plan(options: argparse.Namespace) -> Any:
     given = {key: getattr(options, key) for key in names.split()}
     if not options.paths and options.budget:
         raise UsageError("--budget says what is read of a source, and there is no PATH")
-    if not options.paths and (options.include or options.exclude or options.pages_as_pictures or options.engine):
-        raise UsageError("--include, --exclude, --pages-as-pictures and --engine say what is read, and there is no PATH")
+    chosen = (options.include, options.exclude, options.pages_as_pictures, options.engine, options.password)
+    if not options.paths and any(chosen):
+        words = "--include, --exclude, --pages-as-pictures, --engine and --password"
+        raise UsageError(f"{words} say what is read, and there is no PATH")
     corpus = _read(options) if options.paths else None
     return planning.plan(corpus, budgets=_budgets(options.budget), agree=_agree(options), **given)
 
@@ -336,6 +352,9 @@ def _add_paths(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
         "--pages-as-pictures", action="store_true", help="show every page of a PDF as a picture, besides its text"
     )
     parser.add_argument("--engine", choices=("av", "decord"), help="which library reads video (default av: PyAV)")
+    parser.add_argument(
+        "--password", action="store_true", help=f"ask for the password of encrypted PDFs (or set {PASSWORD})"
+    )
 
 
 def _add_read(parser: argparse.ArgumentParser) -> None:

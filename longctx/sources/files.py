@@ -6,18 +6,19 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from io import BufferedReader
 from typing import Any
 
 from longctx.corpus import Row, Source
+from longctx.sources import passwords
 from longctx.sources.decoding import decode
 from longctx.sources.kinds import kind_of, picture_of
 from longctx.sources.notebook import parse_notebook
 from longctx.sources.obstacles import special
 from longctx.sources.parsed import Parsed
-from longctx.sources.pdf import parse_pdf
+from longctx.sources.pdf.parse import parse_pdf
 from longctx.sources.pictures.stills import Stills, parse_picture
 from longctx.sources.process import ParserProcess
 from longctx.sources.signatures import cut_off, is_lfs_pointer, is_recording
@@ -47,6 +48,7 @@ class FileReader:
         check: called often; what it raises ends the work.
         pages_as_pictures: whether pages with text are also to be looked at.
         engine: that decodes video, as :func:`longctx.sources.video.footage.chosen_engine` has it.
+        password: tried on documents that are encrypted.
     """
 
     max_bytes: int
@@ -54,6 +56,7 @@ class FileReader:
     check: Callable[[], None]
     pages_as_pictures: bool = False
     engine: str = "av"
+    password: str = field(default="", repr=False)
 
     def read(self, path: str, file: str, beside: Beside | None = None) -> tuple[Row, Source | None]:
         """What became of a file.
@@ -155,8 +158,9 @@ class FileReader:
             return _too_large("pdf", size)
         stream.seek(max(0, size - 2 * _HEAD))
         ends_early = b"%%EOF" not in stream.read()
-        replies = self.parser.ask("pdf", self.check, file=opened.file)
+        replies = self.parser.ask("pdf", self.check, file=opened.file, password=self.password)
         medium = Stills(opened.snapshot, "page")
+        passwords.keep(medium.snapshot.sha256, self.password)
         return parse_pdf(opened.path, replies, ends_early=ends_early, medium=medium, pages_as_pictures=self.pages_as_pictures)
 
 

@@ -33,6 +33,7 @@ def read(
     max_file_bytes: int = MAX_FILE_BYTES,
     pages_as_pictures: bool = False,
     engine: str | None = None,
+    password: str = "",
     job: Job[Any] | None = None,
 ) -> Corpus:
     """Read folders and files into a corpus. Loads no model; one bad file never ends it.
@@ -47,13 +48,15 @@ def read(
         max_file_bytes: of one text file; what is longer is cut at a line end, and its row says by how much.
         pages_as_pictures: whether the model sees every page of a PDF besides its text; of pages without text it does anyway.
         engine: that decodes video: ``"av"`` or ``"decord"``; None takes PyAV, and decord where PyAV is missing.
+        password: tried on PDFs that are encrypted, as that of their user or owner. It is kept in the memory of this process, to
+            draw their pages, and nowhere else.
         job: told about progress, in files; its stop ends the reading.
 
     Returns:
         the corpus, with what changes rarely first, and a row in its manifest for every path met.
 
     Raises:
-        UsageError: no path, a pattern that is none, no such engine.
+        UsageError: no path, a pattern that is none, no such engine, a password that is no text.
         MissingPackageError: the engine that was asked for is not installed.
         SourceNotFoundError: a path does not exist, or is an address: nothing is fetched.
         EmptyCorpusError: nothing readable was found.
@@ -68,11 +71,13 @@ def read(
     """
     if max_file_bytes < 1:
         raise UsageError(f"max_file_bytes={max_file_bytes}: at least one byte must be read")
+    if not isinstance(password, str):
+        raise UsageError(f"password= takes a text, not {type(password).__name__}")
     wanted = _Wanted(Patterns.of(include, "include"), Patterns.of(exclude, "exclude"))
     chosen = chosen_engine(engine)
     roots, again = find_roots(paths)
     with ParserProcess() as parser:
-        reader = FileReader(max_file_bytes, parser, job.check if job else _go_on, pages_as_pictures, chosen)
+        reader = FileReader(max_file_bytes, parser, job.check if job else _go_on, pages_as_pictures, chosen, password)
         corpus = _Reading(reader, wanted, job).corpus(roots, again)
     if not corpus.sources:
         raise _nothing(roots, corpus.manifest)

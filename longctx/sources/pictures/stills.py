@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 from longctx.corpus import Box, Frame, Page, Segment, Visual
 from longctx.errors import SourceChangedError
+from longctx.sources import passwords
 from longctx.sources.parsed import Parsed
 from longctx.sources.process import lent
 from longctx.sources.snapshot import Snapshot
@@ -33,20 +34,34 @@ class Stills:
     Args:
         snapshot: of the file.
         what: ``"picture"``, whose only place is 0, or ``"page"``, whose places are page numbers.
+        clip: the part of each page that is seen, in points; None for all of it.
     """
 
     snapshot: Snapshot
     what: Literal["picture", "page"]
+    clip: Box | None = None
 
     @property
     def identity(self) -> str:
-        """The file's hash and the decoder with its version."""
-        return f"{self.snapshot.sha256} {version_of(_DECODERS[self.what])}"
+        """The file's hash, the decoder with its version, and what is cut out."""
+        whole = f"{self.snapshot.sha256} {version_of(_DECODERS[self.what])}"
+        return whole if self.clip is None else f"{whole} {self.clip}"
+
+    def cut(self, box: Box) -> Stills:
+        """A part of a page, as a medium of its own; its places stay the pages' numbers."""
+        return replace(self, clip=box)
 
     def request(self, places: Sequence[float], width: int, height: int) -> dict[str, Any]:
         """What a worker is asked for frames: ``do`` and its arguments."""
         arguments = {"file": self.snapshot.file, "places": list(places), "width": width, "height": height}
-        return {"do": f"{self.what}_frames", **arguments}
+        return {"do": f"{self.what}_frames", **arguments, **self._of_pages}
+
+    @property
+    def _of_pages(self) -> dict[str, Any]:
+        """What else the worker needs for pages; the password is looked up when it is used, and stands nowhere else."""
+        if self.what == "picture":
+            return {}
+        return {"clip": self.clip, "password": passwords.of(self.snapshot.sha256)}
 
     def frames(self, places: Sequence[float], width: int, height: int, check: Callable[[], None]) -> Iterator[Frame]:
         """As :class:`longctx.corpus.Medium` has it: what cannot be decoded is left out."""
@@ -67,7 +82,7 @@ class Stills:
         """As :class:`longctx.corpus.Medium` has it."""
         self.snapshot.check()
         with lent(self.snapshot.file) as parser:
-            arguments = {"file": self.snapshot.file, "place": place, "side": side, "box": box}
+            arguments = {"file": self.snapshot.file, "place": place, "side": side, "box": box, **self._of_pages}
             replies = list(parser.ask(f"{self.what}_look", _go_on, **arguments))
         if not replies or "data" not in replies[0]:
             reason = replies[0]["error"] if replies else "no such place"

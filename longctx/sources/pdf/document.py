@@ -1,0 +1,41 @@
+"""Opening a document, with a password where it needs one; its pages in groups, so that memory stays flat."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pymupdf
+
+#: PyMuPDF keeps the memory of every page it has seen until the document is closed.
+PAGES_PER_OPENING = 100
+#: Bytes that MuPDF keeps of what it decoded, instead of 256 MB.
+_STORE = 32 * 2**20
+
+LOCKED = "encrypted: it opens with a password only"
+WRONG = "encrypted: the password does not open it"
+
+
+def opened(file: str, password: str = "") -> pymupdf.Document | str:
+    """The document, or why it cannot be opened.
+
+    Args:
+        file: the absolute path.
+        password: of its user or its owner; tried where it is needed.
+    """
+    import pymupdf
+
+    try:
+        file.encode()
+        document = pymupdf.open(file, filetype="pdf")
+    except UnicodeEncodeError:  # MuPDF takes names in UTF-8 only
+        with open(os.fsencode(file), "rb") as stream:
+            document = pymupdf.open(stream=stream.read(), filetype="pdf")
+    except (pymupdf.FileDataError, pymupdf.EmptyFileError):
+        return "damaged: it cannot be opened"
+    except (RuntimeError, ValueError, pymupdf.mupdf.FzErrorBase) as error:
+        return f"it cannot be opened: {error}"
+    if document.needs_pass and not (password and document.authenticate(password)):
+        return WRONG if password else LOCKED
+    return document
