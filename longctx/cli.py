@@ -216,7 +216,7 @@ def _read(options: argparse.Namespace) -> Any:
 
 
 def _password(options: argparse.Namespace) -> str:
-    """Of encrypted PDFs: from the environment, or asked for; never from the command line, which others can see and shells keep."""
+    """Of encrypted PDFs: from the environment, or asked for; never from the command line, which shells keep and others see."""
     if given := os.environ.get(PASSWORD, ""):
         return given
     if not options.password:
@@ -352,9 +352,7 @@ def _add_paths(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
         "--pages-as-pictures", action="store_true", help="show every page of a PDF as a picture, besides its text"
     )
     parser.add_argument("--engine", choices=("av", "decord"), help="which library reads video (default av: PyAV)")
-    parser.add_argument(
-        "--password", action="store_true", help=f"ask for the password of encrypted PDFs (or set {PASSWORD})"
-    )
+    parser.add_argument("--password", action="store_true", help=f"ask for the password of encrypted PDFs (or set {PASSWORD})")
 
 
 def _add_read(parser: argparse.ArgumentParser) -> None:

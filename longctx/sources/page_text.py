@@ -38,4 +38,6 @@ def is_said(segment: Segment, said: set[int]) -> bool:
         segment: of a document.
         said: of :func:`said_on`.
     """
-    return isinstance(segment.origin, Page) and segment.origin.number in said and not segment.text and segment.heading != SCANNED
+    return (
+        isinstance(segment.origin, Page) and segment.origin.number in said and not segment.text and segment.heading != SCANNED
+    )

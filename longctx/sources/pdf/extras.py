@@ -113,11 +113,10 @@ def _value(value: object) -> str:
 def _add_notes(page: pymupdf.Page, words: Callable[[], Sequence[Word]], found: Extras) -> None:
     import pymupdf
 
-    own = page.derotation_matrix if page.rotation else None
     for _, annotation in zip(range(_MOST), page.annots(), strict=False):
-        box = annotation.rect if own is None else (annotation.rect * own).normalize()
-        place = tuple(box)
-        text = _note(annotation, words)
+        areas = _areas(annotation)
+        place = union(areas) if areas else tuple(annotation.rect)
+        text = _note(annotation, areas, words)
         if not text:
             continue
         unseen = bool(annotation.flags & _UNSEEN)
@@ -127,14 +126,14 @@ def _add_notes(page: pymupdf.Page, words: Callable[[], Sequence[Word]], found: E
             found.told.append(place)
 
 
-def _note(annotation: pymupdf.Annot, words: Callable[[], Sequence[Word]]) -> str:
+def _note(annotation: pymupdf.Annot, areas: Sequence[Box], words: Callable[[], Sequence[Word]]) -> str:
     """An annotation in words, with its author and the words that it marks; empty where it says nothing."""
     kind = annotation.type[0]
     info = annotation.info
     author, comment = (sound(info.get(key) or "").strip() for key in ("title", "content"))
     by = f" by {author}" if author else ""
     if kind in _MARKS:
-        marked = _marked(annotation, words)
+        marked = " ".join([text for place, text in words() if any(middle_in(place, box) for box in areas)])
         said = f": {comment}" if comment and comment != marked else ""
         return f"{_MARKS[kind]}{by}: “{marked}”{said}" if marked or comment else ""
     if kind == 17:
@@ -142,19 +141,18 @@ def _note(annotation: pymupdf.Annot, words: Callable[[], Sequence[Word]]) -> str
     return f"{_OTHERS.get(kind, 'Comment')}{by}: {comment}" if comment else ""
 
 
-def _marked(annotation: pymupdf.Annot, words: Callable[[], Sequence[Word]]) -> str:
-    """The words under the four-cornered areas of a highlight, in order."""
+def _areas(annotation: pymupdf.Annot) -> list[Box]:
+    """The four-cornered areas of words that an annotation marks."""
+    if annotation.type[0] not in _MARKS:
+        return []
     corners = [(float(x), float(y)) for x, y in annotation.vertices or ()]
-    boxes = [
-        union([(x, y, x, y) for x, y in corners[at : at + 4]]) for at in range(0, len(corners) - len(corners) % 4, 4)
-    ]
-    return " ".join([text for place, text in words() if any(middle_in(place, box) for box in boxes)])
+    return [union([(x, y, x, y) for x, y in corners[at : at + 4]]) for at in range(0, len(corners) - 3, 4)]
 
 
 # -- links -----------------------------------------------------------------------------------------------------------
 def _links(page: pymupdf.Page, words: Callable[[], Sequence[Word]]) -> list[tuple[Box, str]]:
     """Links that lead out of the document, as Markdown; not those whose words are the address itself."""
-    own = page.derotation_matrix if page.rotation else None
+    own = page.derotation_matrix if page.rotation else None  # other than annotations, links come as they are seen
     boxes: dict[str, list[Box]] = {}
     for link in page.get_links()[:_MOST]:
         target = sound(str(link.get("uri") or link.get("file") or "")).strip() if link["kind"] in _OUTWARD else ""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from longctx.corpus import Box
 from longctx.sources.pdf.lines import Image, union
 
-#: Points of the shorter side, and pixels of it, that a figure has at least.
-LEAST, LEAST_PIXELS = 36.0, 24
+#: Points of the shorter side, and pixels of its largest image, that a figure has at least.
+LEAST, LEAST_PIXELS = 36.0, 24 * 24
 #: Points between two images of one figure.
 _NEAR = 2.0
 #: Figures of one page; what is more is a pattern.
@@ -43,7 +43,7 @@ def figures(images: Sequence[Image], size: tuple[float, float]) -> tuple[list[Fi
     found, small = [], 0
     for group in groups:
         box = _on(union([one.box for one in group]), size)
-        if min(box[2] - box[0], box[3] - box[1]) < LEAST or max(min(one.pixels) for one in group) < LEAST_PIXELS:
+        if min(box[2] - box[0], box[3] - box[1]) < LEAST or max(one.pixels[0] * one.pixels[1] for one in group) < LEAST_PIXELS:
             small += len(group)
         else:
             found.append(Figure(box, tuple(sorted({one.key for one in group}))))
@@ -53,10 +53,7 @@ def figures(images: Sequence[Image], size: tuple[float, float]) -> tuple[list[Fi
 
 def _near(one: Box, other: Box) -> bool:
     return (
-        one[0] - _NEAR <= other[2]
-        and other[0] - _NEAR <= one[2]
-        and one[1] - _NEAR <= other[3]
-        and other[1] - _NEAR <= one[3]
+        one[0] - _NEAR <= other[2] and other[0] - _NEAR <= one[2] and one[1] - _NEAR <= other[3] and other[1] - _NEAR <= one[3]
     )
 
 

@@ -116,11 +116,7 @@ class _Found:
 
     def _without_decoration(self) -> int:
         """Take out figures that stand on many pages; how many they are, those that were too small included."""
-        decoration = {
-            made
-            for made, keys in self.figures.items()
-            if all(self.images[key] > REPEATED for key in keys)
-        }
+        decoration = {made for made, keys in self.figures.items() if all(self.images[key] > REPEATED for key in keys)}
         kept = [made for made in self.figures if made not in decoration]
         decoration.update(kept[MOST_FIGURES:])
         self.segments = [segment for segment in self.segments if id(segment) not in decoration]

@@ -60,9 +60,7 @@ def tables(blocks: Sequence[Sequence[Line]], areas: Sequence[Paint], words: Call
     """
     rules = _rules(areas)
     found = list(_ruled(rules, words)) if len(rules) >= 4 else []
-    free = [
-        line for block in blocks for line in block if not any(middle_in(line.box, table.box) for table in found)
-    ]
+    free = [line for block in blocks for line in block if not any(middle_in(line.box, table.box) for table in found)]
     return [*found, *_aligned(free, rules)]
 
 

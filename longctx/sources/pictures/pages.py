@@ -62,12 +62,13 @@ def look(
     document = opened(file, password)
     left, top, right, bottom = clip or (0.0, 0.0, *(_size(document, place) or (1.0, 1.0)))
     scale = side / max(right - left, bottom - top, 1e-6)
-    size = (max(1, round(scale * points)) for points in (right - left, bottom - top))
-    picture = _rendered(document, place, *size, clip)
+    width, height = (max(1, round(scale * points)) for points in (right - left, bottom - top))
+    picture = _rendered(document, place, width, height, clip)
     if isinstance(picture, str):
         yield {"error": picture}
     else:
-        yield {"place": place}, jpeg(picture, box and [scale * (at - start) for at, start in zip(box, (left, top) * 2)])
+        starts = (left, top, left, top)
+        yield {"place": place}, jpeg(picture, box and [scale * (at - start) for at, start in zip(box, starts, strict=True)])
 
 
 def _size(document: pymupdf.Document | str, place: float) -> tuple[float, float] | None:

@@ -12,11 +12,6 @@ def page(request, document):
     return page
 
 
-def _place(pymupdf, page, *box):
-    """A box as a reader sees it, in the page's own frame, in which PyMuPDF draws text."""
-    return (pymupdf.Rect(box) * page.derotation_matrix).normalize()
-
-
 def _write(pymupdf, page, x, y, text):
     page.insert_text(pymupdf.Point(x, y) * page.derotation_matrix, text, rotate=page.rotation)
 
@@ -31,8 +26,11 @@ def _field(pymupdf, page, kind, box, name, value=None, **more):
     page.add_widget(widget)
 
 
-def _close(box, wanted):
-    return all(abs(one - other) < 4 for one, other in zip(box, wanted, strict=True))
+def _is_seen_at(page, segment, own):
+    """Whether a segment's box is that of the page's own frame, as a reader sees it."""
+    return all(
+        abs(one - other) < 4 for one, other in zip(segment.origin.box, (own * page.rotation_matrix).normalize(), strict=True)
+    )
 
 
 def test_fields_are_told_by_name_and_value_and_their_text_only_there(document, page, read_pdf, pymupdf):
@@ -49,7 +47,7 @@ def test_fields_are_told_by_name_and_value_and_their_text_only_there(document, p
         "Name of the owner (owner): Ada Lovelace\nboat: (empty)\n[x] insured\n[ ] paid\nunit: feet\npin: (a password)",
     ]
     assert segments[1].heading == "fields of the form"
-    assert _close(segments[1].origin.box, (200, 100, 300, 250))
+    assert _is_seen_at(page, segments[1], pymupdf.Rect(200, 100, 300, 250))
 
 
 def test_notes_and_marked_words_are_told_with_their_author(document, page, read_pdf, pymupdf):
@@ -74,8 +72,8 @@ def test_notes_and_marked_words_are_told_with_their_author(document, page, read_
         "Text by Cy: typed onto the page",
     ]
     assert {segment.heading for segment in segments[1:]} == {"annotation"}
-    assert _close(segments[2].origin.box, tuple(found * page.rotation_matrix if False else found))
-    assert _close(segments[4].origin.box, (60, 200, 200, 230))
+    assert _is_seen_at(page, segments[2], found)
+    assert _is_seen_at(page, segments[4], pymupdf.Rect(60, 200, 200, 230))
     assert row.reason == ""
 
 
@@ -103,7 +101,10 @@ def test_a_scanned_page_with_a_note_is_still_a_picture(document, read_pdf, pymup
 def test_where_links_lead_is_told_at_the_end_of_the_page_unless_the_words_say_it(document, page, read_pdf, pymupdf):
     _write(pymupdf, page, 60, 90, "See the manual for details, or https://example.org/faq for more.")
     _write(pymupdf, page, 60, 120, "Inside: next page")
-    for words, target in (("the manual", "https://example.org/manual?a=1"), ("https://example.org/faq", "https://example.org/faq")):
+    for words, target in (
+        ("the manual", "https://example.org/manual?a=1"),
+        ("https://example.org/faq", "https://example.org/faq"),
+    ):
         place = page.search_for(words)[0]
         page.insert_link({"kind": pymupdf.LINK_URI, "from": place, "uri": target})
     page.insert_link({"kind": pymupdf.LINK_GOTO, "from": page.search_for("next page")[0], "page": 0})
@@ -113,4 +114,4 @@ def test_where_links_lead_is_told_at_the_end_of_the_page_unless_the_words_say_it
         "[the manual](<https://example.org/manual?a=1>)",
     ]
     assert segments[1].heading == "links"
-    assert _close(segments[1].origin.box, tuple(page.search_for("the manual")[0]))
+    assert _is_seen_at(page, segments[1], page.search_for("the manual")[0])

@@ -30,7 +30,7 @@ def test_a_sidebar_a_footnote_a_running_head_and_a_page_number_keep_their_places
     page.insert_text((50, 30), "RUNNING HEAD", fontsize=8)
     page.insert_textbox((50, 60, 350, 600), f"BODY {TEXT * 9}BODY-END")
     page.insert_textbox((380, 60, 550, 300), f"SIDEBAR {TEXT * 3}SIDEBAR-END", fontsize=9)
-    page.insert_textbox((50, 700, 350, 760), f"FOOTNOTE {TEXT}", fontsize=7)
+    page.insert_textbox((50, 700, 550, 760), f"FOOTNOTE {TEXT * 3}", fontsize=7)
     page.insert_text((300, 820), "17", fontsize=9)
     segments, _ = read_pdf(document)
     _order(segments, "RUNNING HEAD", "BODY", "BODY-END", "SIDEBAR", "SIDEBAR-END", "FOOTNOTE", "17")

@@ -51,7 +51,9 @@ def test_the_password_stands_in_no_repr_no_pickle_no_plan_and_no_command_line(lo
 
     started = []
     popen = process.subprocess.Popen
-    monkeypatch.setattr(process.subprocess, "Popen", lambda command, **more: started.append((command, more["env"])) or popen(command, **more))
+    monkeypatch.setattr(
+        process.subprocess, "Popen", lambda command, **more: started.append((command, more["env"])) or popen(command, **more)
+    )
     corpus = read(locked, password=USER)
     next(source.medium for source in corpus.sources if source.medium).look(1.0, 50)
     shown = [repr(corpus), repr(corpus.sources), repr(corpus.manifest), repr(started), str(pickle.dumps(corpus))]

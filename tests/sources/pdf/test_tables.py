@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
-CELLS = [["Sensor", "Range", "Accuracy"], ["T-100", "-40 to 85 C", "0.1 K"], ["P-200", "0 to 10 bar", "0.5 %"], ["L-300", "0 to 6 m", "2 mm"]]
+CELLS = [
+    ["Sensor", "Range", "Accuracy"],
+    ["T-100", "-40 to 85 C", "0.1 K"],
+    ["P-200", "0 to 10 bar", "0.5 %"],
+    ["L-300", "0 to 6 m", "2 mm"],
+]
 MARKDOWN = (
     "| Sensor | Range | Accuracy |\n| --- | --- | --- |\n| T-100 | -40 to 85 C | 0.1 K |\n| P-200 | 0 to 10 bar | 0.5 % |\n"
     "| L-300 | 0 to 6 m | 2 mm |"
@@ -12,9 +19,11 @@ MARKDOWN = (
 PROSE = "Some prose around the table which is long enough to be a sentence of its own, and then some more. " * 3
 
 
-def _table(page, across=True, down=True, rectangles=False, top=130, left=60, cells=CELLS, widths=(120, 100, 110), height=20, turn=None):
+def _table(
+    page, across=True, down=True, rectangles=False, top=130, left=60, cells=CELLS, widths=(120, 100, 110), height=20, turn=None
+):
     """A table; ``turn`` is the rotation of a page on which it stands upright for the reader."""
-    place = (lambda x, y: (x, y)) if turn is None else (lambda x, y: turn(x, y))
+    place = turn or _as_it_is
     xs = [left]
     for width in widths:
         xs.append(xs[-1] + width)
@@ -28,11 +37,15 @@ def _table(page, across=True, down=True, rectangles=False, top=130, left=60, cel
     for x in xs if down else ():
         shape.draw_line(place(x, top), place(x, bottom))
     for y in range(top, bottom, height) if rectangles else ():
-        for x0, x1 in zip(xs, xs[1:], strict=False):
+        for x0, x1 in pairwise(xs):
             shape.draw_rect((x0, y, x1, y + height))
     if across or down or rectangles:
         shape.finish()
         shape.commit()
+
+
+def _as_it_is(x, y):
+    return (x, y)
 
 
 def _around(page):
@@ -71,7 +84,11 @@ def test_a_table_that_stands_upright_on_a_turned_page_is_read(document, read_pdf
 
 def test_a_cell_of_several_lines_is_one_cell(document, read_pdf):
     page = document.new_page()
-    for y, row in ((100, ("Name", "What it does", "Since")), (120, ("open", "takes a path and", "1.0")), (134, ("", "gives a file", ""))):
+    for y, row in (
+        (100, ("Name", "What it does", "Since")),
+        (120, ("open", "takes a path and", "1.0")),
+        (134, ("", "gives a file", "")),
+    ):
         for x, text in zip((60, 160, 320), row, strict=True):
             if text:
                 page.insert_text((x, y), text)
