@@ -27,7 +27,6 @@ _OTHERS = {0: "Note", 2: "Text", 12: "Marked for removal", 13: "Stamp", 17: "Att
 _UNSEEN = 2 | 32
 #: Characters of fields or links that are told in one part; annotations and links of a page that are looked at.
 _PART, _MOST = 500, 2000
-_URI, _LAUNCH, _OTHER_FILE = 2, 3, 5
 
 #: Box on the page as a reader sees it, text, heading.
 Extra = tuple[Box, str, str]
@@ -154,20 +153,20 @@ def _links(page: pymupdf.Page, words: Callable[[], Sequence[Word]]) -> list[tupl
     """Links that lead out of the document, as Markdown; not those whose words are the address itself."""
     own = page.derotation_matrix if page.rotation else None  # other than annotations, links come as they are seen
     boxes: dict[str, list[Box]] = {}
-    for link in page.get_links()[:_MOST]:
-        target = sound(str(link.get("uri") or link.get("file") or "")).strip() if link["kind"] in _OUTWARD else ""
-        if target:
-            box = link["from"] if own is None else (link["from"] * own).normalize()
+    link = page.first_link
+    for _ in range(_MOST):
+        if link is None:
+            break
+        if link.is_external and (target := sound(link.uri or "").strip()):
+            box = link.rect if own is None else (link.rect * own).normalize()
             boxes.setdefault(target, []).append(tuple(box))
+        link = link.next
     told = []
     for target, places in boxes.items():
         text = " ".join(dict.fromkeys(" ".join(t for b, t in words() if middle_in(b, place)) for place in places)).strip()
         if not _says(text, target):
             told.append((union(places), f"[{text.replace('[', '(').replace(']', ')')}](<{target}>)" if text else f"<{target}>"))
     return told
-
-
-_OUTWARD = (_URI, _LAUNCH, _OTHER_FILE)
 
 
 def _says(text: str, target: str) -> bool:

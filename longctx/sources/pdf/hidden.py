@@ -67,6 +67,36 @@ class Judge:
         """Whether pictures cover most of the page."""
         return sum(_area(self._on_sheet(one.box)) for one in self._pictures) >= SCAN * _area(self._sheet)
 
+    def sees_all(self, blocks: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether nothing can be hidden: it is inside of the page, drawn, and in no colour that could be that of what is behind.
+
+        Most pages are like that, and their spans need not be judged one by one.
+
+        Args:
+            blocks: of :func:`longctx.sources.pdf.lines.page_dict`.
+        """
+        if self._pictures:
+            return False
+        texts = [block for block in blocks if block["type"] == 0]
+        _, _, width, height = self._sheet
+        boxes = [block["bbox"] for block in texts]
+        if any(x0 < -1 or y0 < -1 or x1 > width + 1 or y1 > height + 1 for x0, y0, x1, y1 in boxes):
+            return False
+        first = next((order for order, block in enumerate(blocks) if block["type"] == 0), 0)
+        if self._areas and self._areas[-1].order > first:
+            return False
+        styles = {
+            (span["char_flags"], span["alpha"], span["color"], span["size"])
+            for block in texts
+            for line in block["lines"]
+            for span in line["spans"]
+        }
+        behind = {0xFFFFFF, *(area.color for area in self._areas)}
+        return all(
+            flags & self._drawn_with and alpha > CLEAR and size >= TINY and not any(_alike(color, one) for one in behind)
+            for flags, alpha, color, size in styles
+        )
+
     def __call__(self, span: Mapping[str, Any], order: int) -> str:
         """Why a span, of the block of that number, is hidden; empty where it is seen."""
         x0, y0, x1, y1 = box = span["bbox"]
@@ -78,8 +108,6 @@ class Judge:
         drawn = span["char_flags"] & self._drawn_with and span["alpha"] > CLEAR
         if not drawn:
             return "" if self._is_read_from_a_scan(box) else INVISIBLE
-        if not self._areas and not self._pictures and span["color"] < 0xE00000:
-            return ""
         return self._behind_or_covered(box, span["color"], order)
 
     def _behind_or_covered(self, box: Box, color: int, order: int) -> str:

@@ -195,12 +195,12 @@ def images(page: pymupdf.Page) -> list[Image]:
     return found
 
 
-def text_blocks(blocks: Sequence[Mapping[str, Any]], judge: Judge) -> list[list[Line]]:
+def text_blocks(blocks: Sequence[Mapping[str, Any]], judge: Judge | None) -> list[list[Line]]:
     """The lines of every block of text.
 
     Args:
         blocks: of :func:`page_dict`.
-        judge: says of a span and the number of its block why it is hidden; empty where it is seen.
+        judge: says of a span and the number of its block why it is hidden; empty where it is seen. None where all of it is.
     """
     found = []
     for order, block in enumerate(blocks):
@@ -209,7 +209,7 @@ def text_blocks(blocks: Sequence[Mapping[str, Any]], judge: Judge) -> list[list[
     return found
 
 
-def _lines(lines: Sequence[Mapping[str, Any]], order: int, judge: Judge) -> Iterator[Line]:
+def _lines(lines: Sequence[Mapping[str, Any]], order: int, judge: Judge | None) -> Iterator[Line]:
     before: Line | None = None
     for line in lines:
         for made in _pieces(line, order, judge):
@@ -222,12 +222,12 @@ def _lines(lines: Sequence[Mapping[str, Any]], order: int, judge: Judge) -> Iter
         yield _logical(before)
 
 
-def _pieces(line: Mapping[str, Any], order: int, judge: Judge) -> Iterator[Line]:
+def _pieces(line: Mapping[str, Any], order: int, judge: Judge | None) -> Iterator[Line]:
     """A line, taken apart where a part of it is hidden."""
     spans = line["spans"]
     across, down = line["dir"]
     direction = (round(across), round(down))
-    reasons = [judge(span, order) for span in spans]
+    reasons = [judge(span, order) for span in spans] if judge is not None else []
     if len(set(reasons)) <= 1:
         if made := _line(spans, line["bbox"], direction, reasons[0] if reasons else ""):
             yield made
@@ -242,9 +242,10 @@ def _pieces(line: Mapping[str, Any], order: int, judge: Judge) -> Iterator[Line]
 
 
 def _line(spans: Sequence[Mapping[str, Any]], box: Box, direction: Direction, hidden: str) -> Line | None:
-    text = sound("".join([span["text"] for span in spans])).rstrip()
-    if not text.strip():
+    text = "".join([span["text"] for span in spans]).rstrip()
+    if not text or text.isspace():
         return None
+    text = text if text.isascii() and "\x00" not in text else sound(text)
     return Line(box, text, max([span["size"] for span in spans]), direction, hidden)
 
 
