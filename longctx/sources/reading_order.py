@@ -76,19 +76,22 @@ def _strips(blocks: Sequence[Placed], indices: Sequence[int]) -> list[list[int]]
 
 
 def _divided(blocks: Sequence[Placed], strips: Sequence[Sequence[int]]) -> list[bool]:
-    """For each strip whether it, with all above it, leaves a gutter free; most pages have none, and that is found out at once."""
+    """For each strip whether it, with all above it, leaves a gutter free; most pages have none, and that is found out soon."""
+    boxes = [blocks[index].box for strip in strips for index in strip]
+    first, last = min([box[0] for box in boxes]) + _GUTTER, max([box[2] for box in boxes]) - _GUTTER
     taken: list[tuple[float, float]] = []
     found = []
     for strip in strips:
         for index in strip:
             left, _, right, _ = blocks[index].box
-            apart = [span for span in taken if span[1] + _GUTTER <= left or span[0] - _GUTTER >= right]
-            if len(apart) < len(taken):
-                near = [span for span in taken if span[1] + _GUTTER > left and span[0] - _GUTTER < right]
-                left, right = min(left, *(span[0] for span in near)), max(right, *(span[1] for span in near))
-            taken = [*apart, (left, right)]
+            near = [span for span in taken if span[1] + _GUTTER > left and span[0] - _GUTTER < right]
+            if near:
+                left, right = min([left, *[span[0] for span in near]]), max([right, *[span[1] for span in near]])
+            taken = [*[span for span in taken if span not in near], (left, right)] if near else [*taken, (left, right)]
         found.append(len(taken) > 1)
-    return found
+        if len(taken) == 1 and taken[0][0] < first and taken[0][1] > last:
+            break  # a line over the whole width: no gutter below it either
+    return found + [False] * (len(strips) - len(found))
 
 
 def _columns(blocks: Sequence[Placed], band: Sequence[int]) -> tuple[list[int], list[int]] | None:
