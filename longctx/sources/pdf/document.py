@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,8 +14,8 @@ if TYPE_CHECKING:
 
 #: PyMuPDF keeps the memory of every page it has seen until the document is closed.
 PAGES_PER_OPENING = 100
-#: Bytes that MuPDF keeps of what it decoded, instead of 256 MB.
-_STORE = 32 * 2**20
+#: Bytes that reading a document may take besides the file itself: a page of a few kilobytes can unfold to gigabytes.
+MEMORY = 2**30
 
 LOCKED = "encrypted: it opens with a password only"
 WRONG = "encrypted: the password does not open it"
@@ -39,3 +43,25 @@ def opened(file: str, password: str = "") -> pymupdf.Document | str:
     if document.needs_pass and not (password and document.authenticate(password)):
         return WRONG if password else LOCKED
     return document
+
+
+@contextmanager
+def bounded(file: str) -> Iterator[None]:
+    """Within this, memory is refused beyond :data:`MEMORY` more than is taken now and than the file has bytes; on Linux only.
+
+    Args:
+        file: the absolute path.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    before, most = resource.getrlimit(resource.RLIMIT_AS)
+    taken = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
+    wanted = taken + MEMORY + os.path.getsize(os.fsencode(file))
+    resource.setrlimit(resource.RLIMIT_AS, (wanted if before == resource.RLIM_INFINITY else min(before, wanted), most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (before, most))

@@ -40,11 +40,13 @@ class Extras:
         parts: box in the page's own frame, text, heading.
         told: boxes, in the page's own frame, of what is drawn as text on the page and is told in the parts.
         unseen: whether there is an annotation that nobody sees.
+        lost: whether they are damaged and cannot be read.
     """
 
     parts: list[Extra] = field(default_factory=list)
     told: list[Box] = field(default_factory=list)
     unseen: bool = False
+    lost: bool = False
 
 
 def extras(page: pymupdf.Page, words: Callable[[], Sequence[Word]]) -> Extras:

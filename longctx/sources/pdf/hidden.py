@@ -68,7 +68,7 @@ class Judge:
         return sum(_area(self._on_sheet(one.box)) for one in self._pictures) >= SCAN * _area(self._sheet)
 
     def sees_all(self, blocks: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether nothing can be hidden: it is inside of the page, drawn, and in no colour that could be that of what is behind.
+        """Whether nothing can be hidden: it is inside the page, drawn, and in no colour that could be that of what is behind.
 
         Most pages are like that, and their spans need not be judged one by one.
 

@@ -12,7 +12,7 @@ from longctx.corpus import Box
 from longctx.sources.parsed import sound
 from longctx.sources.pdf import document as documents
 from longctx.sources.pdf.document import opened
-from longctx.sources.pdf.extras import extras
+from longctx.sources.pdf.extras import Extras, extras
 from longctx.sources.pdf.figures import figures
 from longctx.sources.pdf.hidden import Judge
 from longctx.sources.pdf.layout import PART, Part, parts_of
@@ -56,8 +56,13 @@ def pages(file: str, password: str = "") -> Iterator[Reply]:
         ``pages`` and ``repaired``; then of every page its number ``page``, and either ``error``, or ``label``, its ``size`` as
         it is seen, ``shown`` (whether there is anything to look at), ``scan`` (whether only its picture tells what it says),
         ``parts`` (box, text, heading) in reading order, ``hidden`` (why some text is not seen), ``figures`` (box, keys of its
-        images) and ``small`` (images that are no figures).
+        images), ``small`` (images that are no figures), and ``lost`` (whether fields, annotations and links cannot be read).
     """
+    with documents.bounded(file):
+        yield from _replies(file, password)
+
+
+def _replies(file: str, password: str) -> Iterator[Reply]:
     first, last = 0, 1
     heading = ""
     labels = False
@@ -67,9 +72,9 @@ def pages(file: str, password: str = "") -> Iterator[Reply]:
             yield {"error": document}
             return
         with document:
-            last = document.page_count
             if first == 0:
-                labels = bool(_labelled(document))
+                last = _count(document)
+                labels = _has_labels(document)
                 yield {"pages": last, "repaired": bool(document.is_repaired)}
             for number in range(first, min(first + documents.PAGES_PER_OPENING, last)):
                 reply, heading = _page(document, number, heading, labels=labels)
@@ -77,26 +82,46 @@ def pages(file: str, password: str = "") -> Iterator[Reply]:
         first += documents.PAGES_PER_OPENING
 
 
-def _labelled(document: pymupdf.Document) -> bool:
+def _count(document: pymupdf.Document) -> int:
+    """How many pages a document has; none where it tells nonsense."""
+    try:
+        return int(document.page_count)
+    except _errors():
+        return 0
+
+
+@cache
+def _errors() -> tuple[type[Exception], ...]:
+    """What PyMuPDF raises over damaged objects; its own code stumbles over them as well."""
     import pymupdf
 
+    own = pymupdf.mupdf.FzErrorBase
+    return (RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError, MemoryError, own)
+
+
+def _has_labels(document: pymupdf.Document) -> bool:
     try:
         return bool(document.get_page_labels())
-    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError, pymupdf.mupdf.FzErrorBase):
+    except _errors():
         return True  # each page is asked, and fails for itself
 
 
 def _page(document: pymupdf.Document, number: int, heading: str, *, labels: bool) -> tuple[Reply, str]:
     """One page's reply, and the heading that holds after it."""
-    import pymupdf
-
     try:
         page = document[number]
-        label = sound(page.get_label()) if labels else ""
+        label = _label(page) if labels else ""
         reply, after = page_reply(page, heading)
-    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError, pymupdf.mupdf.FzErrorBase) as error:
-        return {"page": number + 1, "error": str(error)}, heading
+    except _errors() as error:
+        return {"page": number + 1, "error": str(error) or type(error).__name__}, heading
     return {"page": number + 1, "label": label, **reply}, after
+
+
+def _label(page: pymupdf.Page) -> str:
+    try:
+        return sound(page.get_label())
+    except _errors():
+        return ""
 
 
 def page_reply(page: pymupdf.Page, heading: str = "") -> tuple[dict[str, Any], str]:
@@ -110,7 +135,7 @@ def page_reply(page: pymupdf.Page, heading: str = "") -> tuple[dict[str, Any], s
     areas, pictures = paints(painted), images(page)
     judge = Judge(page, areas, pictures)
     words = cache(lambda: _words(page))
-    found = extras(page, words)
+    found = _extras(page, words)
     blocks = text_blocks(painted, None if judge.sees_all(painted) else judge)
     seen, hidden = _told_apart(blocks, found.told)
     frame = framed(page, seen)
@@ -127,6 +152,7 @@ def page_reply(page: pymupdf.Page, heading: str = "") -> tuple[dict[str, Any], s
         "hidden": sorted({line.hidden for line in hidden} | ({UNSEEN_NOTE} if found.unseen else set())),
         "figures": [(plain.seen(figure.box), figure.keys) for figure in drawn[0]],
         "small": drawn[1],
+        "lost": found.lost,
     }
     return reply, heading
 
@@ -159,6 +185,14 @@ def page_parts(page: pymupdf.Page, heading: str = "") -> tuple[list[Part], str]:
     """
     reply, after = page_reply(page, heading)
     return reply["parts"], after
+
+
+def _extras(page: pymupdf.Page, words: Callable[[], list[Word]]) -> Extras:
+    """What stands on a page besides its text; where that is damaged, the text can be read all the same."""
+    try:
+        return extras(page, words)
+    except _errors():
+        return Extras(lost=True)
 
 
 def _words(page: pymupdf.Page) -> list[Word]:

@@ -65,6 +65,7 @@ class _Found:
     empty: list[int] = field(default_factory=list)
     scanned: list[int] = field(default_factory=list)
     hidden: list[int] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
     reasons: set[str] = field(default_factory=set)
     figures: dict[int, tuple[str, ...]] = field(default_factory=dict)
     images: Counter[str] = field(default_factory=Counter)
@@ -85,6 +86,7 @@ class _Found:
         if reply["scan"]:
             self.scanned += [number] if picture else []
             self.empty += [] if picture or texts else [number]
+        self.lost += [number] if reply["lost"] else []
         if reply["hidden"]:
             self.hidden.append(number)
             self.reasons.update(reply["hidden"])
@@ -131,7 +133,7 @@ class _Found:
             return Parsed("pdf", status="failed", reason=f"damaged: no text could be recovered from {counted(total, 'page')}")
         if not self.segments:
             return Parsed("pdf", status="skipped", reason=f"no text and no picture on {counted(total, 'page')}")
-        status: Status = "truncated" if ends_early or self.unread else "read"
+        status: Status = "truncated" if ends_early or self.unread or self.lost else "read"
         left_out = self._without_decoration()
         said = "; ".join(self._said(ends_early=ends_early, left_out=left_out))
         return Parsed("pdf", tuple(self.segments), status, said, medium=self.medium)
@@ -148,6 +150,8 @@ class _Found:
             yield f"{_pages(self.empty)} {_has(self.empty)} no text and no picture{' (lost?)' if self.damaged else ''}"
         if self.scanned:
             yield f"{_pages(self.scanned)} {'is a picture' if len(self.scanned) == 1 else 'are pictures'} (scanned)"
+        if self.lost:
+            yield f"fields, annotations and links of {_pages(self.lost)} cannot be read: damaged"
         if self.hidden:
             yield f"hidden text on {_pages(self.hidden)}, not seen by a reader: {', '.join(sorted(self.reasons))}"
         if left_out:

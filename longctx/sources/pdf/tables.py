@@ -93,13 +93,18 @@ def _ruled(rules: Sequence[Box], words: Callable[[], Sequence[Word]]) -> Iterato
 
 def _meeting(rules: Sequence[Box]) -> list[list[Box]]:
     """Ruled lines that meet each other, directly or by others."""
-    groups: list[tuple[Box, list[Box]]] = []
+    done: list[list[Box]] = []
+    groups: list[tuple[Box, list[Box]]] = []  # those that what comes further down the page can still meet
     for rule in sorted(rules, key=lambda box: (box[1], box[0])):
-        near = [group for group in groups if _touch(group[0], rule)]
-        groups = [group for group in groups if not _touch(group[0], rule)]
-        joined = [rule, *(box for _, boxes in near for box in boxes)]
-        groups.append((union([rule, *(box for box, _ in near)]), joined))
-    return [boxes for _, boxes in groups]
+        near: list[tuple[Box, list[Box]]] = []
+        far: list[tuple[Box, list[Box]]] = []
+        for group in groups:
+            if group[0][3] + _MEET < rule[1]:
+                done.append(group[1])
+            else:
+                (near if _touch(group[0], rule) else far).append(group)
+        groups = [*far, (union([rule, *[box for box, _ in near]]), [rule, *[box for _, boxes in near for box in boxes]])]
+    return [*done, *[boxes for _, boxes in groups]]
 
 
 def _touch(one: Box, other: Box) -> bool:
