@@ -26,7 +26,9 @@ def originals(pymupdf, tmp_path_factory):
     folder = tmp_path_factory.mktemp("originals")
     make_video(folder / "a.mp4", [number / 10 for number in range(12)], (64, 48))
     made = {suffix: _picture(suffix) for suffix in ("png", "jpeg", "gif", "webp", "tiff", "bmp")}
-    documents = [_document(pymupdf, **saved) for saved in ({}, {"deflate": True, "use_objstms": 1}, {"garbage": 3, "clean": True})]
+    documents = [
+        _document(pymupdf, **saved) for saved in ({}, {"deflate": True, "use_objstms": 1}, {"garbage": 3, "clean": True})
+    ]
     return [("pdf", data) for data in documents * 4] + list(made.items()) + [("mp4", (folder / "a.mp4").read_bytes())]
 
 

@@ -57,6 +57,8 @@ def bounded(file: str) -> Iterator[None]:
         return
     import resource
 
+    import pymupdf  # noqa: F401 - what its code takes is not the document's
+
     before, most = resource.getrlimit(resource.RLIMIT_AS)
     taken = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
     wanted = taken + MEMORY + os.path.getsize(os.fsencode(file))

@@ -41,3 +41,36 @@ def in_box(pymupdf):
         return sorted(word[4] for word in page.get_text("words", clip=place.normalize(), flags=flags))
 
     return _in_box
+
+
+@pytest.fixture
+def watch_memory():
+    """The highest memory of this process's children, in bytes; filled in at the end."""
+    import threading
+    from contextlib import contextmanager
+
+    import psutil
+
+    @contextmanager
+    def _watch():
+        peak, ended = [0], threading.Event()
+
+        def sample():
+            while not ended.wait(0.02):
+                peak[0] = max(peak[0], sum(map(_rss, psutil.Process().children(recursive=True))))
+
+        thread = threading.Thread(target=sample)
+        thread.start()
+        try:
+            yield peak
+        finally:
+            ended.set()
+            thread.join()
+
+    def _rss(process):
+        try:
+            return process.memory_info().rss
+        except psutil.Error:
+            return 0
+
+    return _watch
