@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import os
 import sys
@@ -12,6 +13,8 @@ from typing import Any
 from longctx.errors import LongctxError, Stopped, UsageError
 
 DONE, FAILED, WRONG_USE, STOPPED = 0, 1, 2, 130
+#: The variable of the environment that holds the password of encrypted PDFs.
+PASSWORD = "LONGCTX_PASSWORD"  # noqa: S105
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -209,8 +212,19 @@ def _read(options: argparse.Namespace) -> Any:
     from longctx import sources
 
     names = ("engine", "pages_as_pictures", "junk", "redact")
-    chosen = {name: getattr(options, name) for name in names}
+    chosen = {name: getattr(options, name) for name in names} | {"password": _password(options)}
     return sources.read(*options.paths, include=options.include, exclude=options.exclude, **chosen)
+
+
+def _password(options: argparse.Namespace) -> str:
+    """Of encrypted PDFs: from the environment, or asked for; never from the command line, which shells keep and others see."""
+    if given := os.environ.get(PASSWORD, ""):
+        return given
+    if not options.password:
+        return ""
+    if not sys.stdin.isatty():
+        raise UsageError("--password asks for it, and there is no terminal", hint=f"set {PASSWORD} in the environment")
+    return getpass.getpass("password of encrypted PDFs: ", stream=sys.stderr)
 
 
 def _plan(options: argparse.Namespace) -> Any:
@@ -220,10 +234,10 @@ def _plan(options: argparse.Namespace) -> Any:
     given = {key: getattr(options, key) for key in names.split()}
     if not options.paths and options.budget:
         raise UsageError("--budget says what is read of a source, and there is no PATH")
-    given_for_paths = options.include or options.exclude or options.pages_as_pictures or options.engine or options.junk
-    if not options.paths and (given_for_paths or not options.redact):
-        names = "--include, --exclude, --pages-as-pictures, --junk, --no-redact and --engine"
-        raise UsageError(f"{names} say what is read, and there is no PATH")
+    chosen = (options.include, options.exclude, options.pages_as_pictures, options.engine, options.junk, options.password)
+    if not options.paths and (any(chosen) or not options.redact):
+        words = "--include, --exclude, --pages-as-pictures, --engine, --junk, --no-redact and --password"
+        raise UsageError(f"{words} say what is read, and there is no PATH")
     corpus = _read(options) if options.paths else None
     return planning.plan(corpus, budgets=_budgets(options.budget), agree=_agree(options), **given)
 
@@ -341,6 +355,7 @@ def _add_paths(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
     parser.add_argument("--junk", action="store_true", help="read lock, minified, generated, vendored and data files whole")
     parser.add_argument("--no-redact", dest="redact", action="store_false", help="leave private keys, tokens and passwords in")
     parser.add_argument("--engine", choices=("av", "decord"), help="which library reads video (default av: PyAV)")
+    parser.add_argument("--password", action="store_true", help=f"ask for the password of encrypted PDFs (or set {PASSWORD})")
 
 
 def _add_read(parser: argparse.ArgumentParser) -> None:

@@ -6,12 +6,13 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from io import BufferedReader
 from typing import Any
 
 from longctx.corpus import Row, Source
+from longctx.sources import passwords
 from longctx.sources.decoding import decode, is_binary
 from longctx.sources.kinds import kind_of, picture_of
 from longctx.sources.notebook import parse_notebook
@@ -19,7 +20,7 @@ from longctx.sources.obstacles import special
 from longctx.sources.office.document import MOST_CHARS, parse_document
 from longctx.sources.office.formats import ENCRYPTED, NAMES, OLE, unread_format, wrong_beginning
 from longctx.sources.parsed import Parsed
-from longctx.sources.pdf import parse_pdf
+from longctx.sources.pdf.parse import parse_pdf
 from longctx.sources.pictures.stills import Stills, parse_picture
 from longctx.sources.process import ParserProcess
 from longctx.sources.redaction import without_secrets
@@ -52,6 +53,7 @@ class FileReader:
         engine: that decodes video, as :func:`longctx.sources.video.footage.chosen_engine` has it.
         junk: whether junk, too, is read whole; a file that is named itself always is.
         redact: whether secrets are taken out of what is read.
+        password: tried on documents that are encrypted.
     """
 
     max_bytes: int
@@ -61,6 +63,7 @@ class FileReader:
     engine: str = "av"
     junk: bool = False
     redact: bool = True
+    password: str = field(default="", repr=False)
 
     def read(self, path: str, file: str, beside: Beside | None = None, *, named: bool = False) -> tuple[Row, Source | None]:
         """What became of a file.
@@ -207,8 +210,9 @@ class FileReader:
             return _too_large("pdf", size)
         stream.seek(max(0, size - 2 * _HEAD))
         ends_early = b"%%EOF" not in stream.read()
-        replies = self.parser.ask("pdf", self.check, file=opened.file)
+        replies = self.parser.ask("pdf", self.check, file=opened.file, password=self.password)
         medium = Stills(opened.snapshot, "page")
+        passwords.keep(medium.snapshot.sha256, self.password)
         return parse_pdf(opened.path, replies, ends_early=ends_early, medium=medium, pages_as_pictures=self.pages_as_pictures)
 
 

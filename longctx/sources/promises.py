@@ -14,12 +14,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from longctx.corpus import Corpus, Footage, Lines, Origin, Page, Row, Segment, Source, Status, Visual
+from longctx.corpus import Box, Corpus, Footage, Lines, Origin, Page, Row, Segment, Source, Status, Visual
 from longctx.jobs import Job
 from longctx.sources.ocr.boxes import parts
 from longctx.sources.ocr.changes import Changes
 from longctx.sources.ocr.recognised import Blocks, Look, Recogniser
 from longctx.sources.ocr.timeline import HEADING, Stretch, segments, stretches
+from longctx.sources.page_text import FIGURE, is_said, said_on
 from longctx.sources.parsed import counted, ranges, sound
 
 #: Frames of a video that are read, where nobody chose: one each second, at most so many.
@@ -134,6 +135,7 @@ class _Became:
 
     read: int = 0
     silent: list[int] = field(default_factory=list)
+    wordless: int = 0
     lost: list[str] = field(default_factory=list)
     left: int = 0
 
@@ -180,27 +182,27 @@ class _Work:
     # -- pictures and pages ------------------------------------------------------------------------------------------
     def _stills(self, source: Source) -> Source | None:
         became = _Became()
-        written = {segment.origin.number for segment in source.segments if segment.text and isinstance(segment.origin, Page)}
+        said = said_on(source)
         found: list[Segment] = []
         for segment in source.segments:
-            found += self._still(segment, written, became)
+            found += self._still(segment, said, became)
         self.rows[source.path] = lambda row: _row_of_stills(row, source.kind, became, bool(found))
         return replace(source, segments=tuple(found)) if found else None
 
-    def _still(self, segment: Segment, written: set[int], became: _Became) -> Iterator[Segment]:
+    def _still(self, segment: Segment, said: set[int], became: _Became) -> Iterator[Segment]:
         """A segment, followed by the text of what there is to look at in it."""
-        number = segment.origin.number if isinstance(segment.origin, Page) else 0
+        number, figure = segment.origin.number if isinstance(segment.origin, Page) else 0, segment.heading == FIGURE
         if not segment.visuals:
             yield segment
             return
         if segment.text:
             yield replace(segment, visuals=())
-        if number in written:  # the page's own text says it better
+        if is_said(segment, said) and not figure:  # the page's own text says it better
             self._advance(sum(len(visual.places) for visual in segment.visuals))
             return
         for visual in segment.visuals:
             for place in visual.places:
-                blocks = self._blocks(visual, place, _look(segment.origin, visual))
+                blocks = self._blocks(visual, place, _look(segment, visual))
                 self._advance()
                 if blocks is None:
                     became.left += 1
@@ -209,8 +211,9 @@ class _Work:
                     became.lost.append(blocks)
                 else:
                     became.read += bool(blocks)
-                    became.silent += [] if blocks else [number]
-                    self._count(_noun(segment.origin))
+                    became.silent += [] if blocks or figure else [number]
+                    became.wordless += figure and not blocks
+                    self._count(_noun(segment))
                     yield from _text_segments(segment.origin, blocks)
 
     def _blocks(self, visual: Visual, place: float, look: Look) -> Blocks | str | None:
@@ -280,9 +283,11 @@ class _Work:
 
 
 # -- sizes -----------------------------------------------------------------------------------------------------------
-def _look(origin: Origin, visual: Visual) -> Look:
-    """At what size something is read: a page as at 170 dots an inch, a picture as it is."""
-    longer = max(visual.width, visual.height)
+def _look(segment: Segment, visual: Visual) -> Look:
+    """At what size something is read: a page, or a part of it, as at 170 dots an inch, a picture as it is."""
+    longer, origin = max(visual.width, visual.height), segment.origin
+    if segment.heading == FIGURE:
+        return Look(visual.width, visual.height, min(PAGE_SCALE, PAGE_SIDES[1] / longer))
     if isinstance(origin, Page) and not origin.picture:
         scale = min(max(PAGE_SCALE * longer, PAGE_SIDES[0]), PAGE_SIDES[1]) / longer
         return Look(visual.width, visual.height, scale)
@@ -315,11 +320,18 @@ def _text_segments(origin: Origin, blocks: Blocks) -> Iterator[Segment]:
             made_of = ((origin.first, origin.last),) * (text.count("\n") + 1)
             yield Segment(text, origin, HEADING, made_of=made_of)
         else:
-            yield Segment(text, replace(origin, box=box) if isinstance(origin, Page) else origin, HEADING)
+            yield Segment(text, replace(origin, box=_on_page(box, origin)) if isinstance(origin, Page) else origin, HEADING)
 
 
-def _noun(origin: Origin) -> str:
-    return "pages" if isinstance(origin, Page) and not origin.picture else "pictures"
+def _on_page(box: Box, place: Page) -> Box:
+    """A box in what was read, on the page from which that was cut out."""
+    left, top = place.box[:2] if place.box is not None else (0.0, 0.0)
+    return (round(box[0] + left, 1), round(box[1] + top, 1), round(box[2] + left, 1), round(box[3] + top, 1))
+
+
+def _noun(segment: Segment) -> str:
+    is_page = isinstance(segment.origin, Page) and not segment.origin.picture and segment.heading != FIGURE
+    return "pages" if is_page else "pictures"
 
 
 def _row_of_stills(row: Row, kind: str, became: _Became, found: bool) -> Row:
@@ -331,6 +343,8 @@ def _row_of_stills(row: Row, kind: str, became: _Became, found: bool) -> Row:
     elif became.silent:
         pages = sorted(set(became.silent))
         said.append(f"no text on {'page' if len(pages) == 1 else 'pages'} {ranges(pages)} for a model that cannot see")
+    if became.wordless:
+        said.append(f"{counted(became.wordless, 'figure')} without text left out for a model that cannot see")
     if became.lost:
         said.append(f"{counted(len(became.lost), 'picture')} cannot be read as text: {became.lost[0]}")
     return _row(row, said, whole=not became.lost, found=found)

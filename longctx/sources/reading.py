@@ -35,6 +35,7 @@ def read(
     engine: str | None = None,
     junk: bool = False,
     redact: bool = True,
+    password: str = "",
     job: Job[Any] | None = None,
 ) -> Corpus:
     """Read folders and files into a corpus. Loads no model; one bad file never ends it.
@@ -52,13 +53,15 @@ def read(
         junk: whether lock, minified, generated, vendored and data files that are found in folders are read whole; else only
             their beginnings are, and their rows say how much of what.
         redact: whether private keys, tokens of well-known issuers and passwords in addresses are replaced by what they are.
+        password: tried on PDFs that are encrypted, as that of their user or owner. It is kept in the memory of this process, to
+            draw their pages, and nowhere else.
         job: told about progress, in files; its stop ends the reading.
 
     Returns:
         the corpus, with what changes rarely first, and a row in its manifest for every path met.
 
     Raises:
-        UsageError: no path, a pattern that is none, no such engine.
+        UsageError: no path, a pattern that is none, no such engine, a password that is no text.
         MissingPackageError: the engine that was asked for is not installed.
         SourceNotFoundError: a path does not exist, or is an address: nothing is fetched.
         EmptyCorpusError: nothing readable was found.
@@ -73,11 +76,14 @@ def read(
     """
     if max_file_bytes < 1:
         raise UsageError(f"max_file_bytes={max_file_bytes}: at least one byte must be read")
+    if not isinstance(password, str):
+        raise UsageError(f"password= takes a text, not {type(password).__name__}")
     wanted = _Wanted(Patterns.of(include, "include"), Patterns.of(exclude, "exclude"))
     chosen = chosen_engine(engine)
     roots, again = find_roots(paths)
     with ParserProcess() as parser:
-        reader = FileReader(max_file_bytes, parser, job.check if job else _go_on, pages_as_pictures, chosen, junk, redact)
+        check = job.check if job else _go_on
+        reader = FileReader(max_file_bytes, parser, check, pages_as_pictures, chosen, junk, redact, password)
         corpus = _Reading(reader, wanted, job).corpus(roots, again)
     if not corpus.sources:
         raise _nothing(roots, corpus.manifest)

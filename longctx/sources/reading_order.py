@@ -46,7 +46,10 @@ def _ordered(blocks: Sequence[Placed], indices: list[int]) -> list[int]:
     ordered: list[int] = []
     while indices:
         strips = _strips(blocks, indices)
+        divided = _divided(blocks, strips)
         for depth in range(len(strips), 0, -1):
+            if not divided[depth - 1]:
+                continue
             band = [index for strip in strips[:depth] for index in strip]
             ends_in_heading = depth < len(strips) and sum(blocks[index].lines for index in strips[depth - 1]) == 1
             if not ends_in_heading and (columns := _columns(blocks, band)):
@@ -70,6 +73,25 @@ def _strips(blocks: Sequence[Placed], indices: Sequence[int]) -> list[list[int]]
         strips[-1].append(index)
         bottom = max(bottom, below)
     return strips
+
+
+def _divided(blocks: Sequence[Placed], strips: Sequence[Sequence[int]]) -> list[bool]:
+    """For each strip whether it, with all above it, leaves a gutter free; most pages have none, and that is found out soon."""
+    boxes = [blocks[index].box for strip in strips for index in strip]
+    first, last = min([box[0] for box in boxes]) + _GUTTER, max([box[2] for box in boxes]) - _GUTTER
+    taken: list[tuple[float, float]] = []
+    found = []
+    for strip in strips:
+        for index in strip:
+            left, _, right, _ = blocks[index].box
+            near = [span for span in taken if span[1] + _GUTTER > left and span[0] - _GUTTER < right]
+            if near:
+                left, right = min([left, *[span[0] for span in near]]), max([right, *[span[1] for span in near]])
+            taken = [*[span for span in taken if span not in near], (left, right)] if near else [*taken, (left, right)]
+        found.append(len(taken) > 1)
+        if len(taken) == 1 and taken[0][0] < first and taken[0][1] > last:
+            break  # a line over the whole width: no gutter below it either
+    return found + [False] * (len(strips) - len(found))
 
 
 def _columns(blocks: Sequence[Placed], band: Sequence[int]) -> tuple[list[int], list[int]] | None:

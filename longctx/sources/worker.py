@@ -17,7 +17,7 @@ from typing import IO, Any
 
 #: What can be asked for, and the generator that answers: it takes the request's arguments, and yields replies.
 TABLE = {
-    "pdf": "longctx.sources.pdf:pages",
+    "pdf": "longctx.sources.pdf.pages:pages",
     "page_frames": "longctx.sources.pictures.pages:frames",
     "page_look": "longctx.sources.pictures.pages:look",
     "picture_probe": "longctx.sources.pictures.pixels:probe",

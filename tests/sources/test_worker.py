@@ -17,7 +17,7 @@ from longctx.errors import Stopped
 from longctx.jobs import Job
 from longctx.sources import process as process_module
 from longctx.sources import read
-from longctx.sources.pdf import parse_pdf
+from longctx.sources.pdf.parse import parse_pdf
 from longctx.sources.process import ParserProcess
 
 #: The real worker, except that files of these names do to it what a broken library would.

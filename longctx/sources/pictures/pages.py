@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from longctx.sources.pdf import PAGES_PER_OPENING, opened
+from longctx.sources.pdf.document import PAGES_PER_OPENING, opened
 
 if TYPE_CHECKING:
     import pymupdf
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 Reply = Mapping[str, Any]
 
 
-def frames(file: str, places: Sequence[float], width: int, height: int) -> Iterator[tuple[Reply, bytes] | Reply]:
+def frames(
+    file: str, places: Sequence[float], width: int, height: int, clip: Sequence[float] | None = None, password: str = ""
+) -> Iterator[tuple[Reply, bytes] | Reply]:
     """The pixels of pages, or why they cannot be had, in the order of the places.
 
     Args:
@@ -22,11 +24,13 @@ def frames(file: str, places: Sequence[float], width: int, height: int) -> Itera
         places: page numbers, from 1.
         width: pixels.
         height: pixels.
+        clip: the part of each page that is drawn, in points; None for all of it.
+        password: that opens the document, where it needs one.
     """
     for first in range(0, len(places), PAGES_PER_OPENING):
-        document = opened(file)
+        document = opened(file, password)
         for place in places[first : first + PAGES_PER_OPENING]:
-            picture = _rendered(document, place, width, height)
+            picture = _rendered(document, place, width, height, clip)
             if isinstance(picture, str):
                 yield {"place": place, "error": picture}
             else:
@@ -35,25 +39,36 @@ def frames(file: str, places: Sequence[float], width: int, height: int) -> Itera
             document.close()
 
 
-def look(file: str, place: float, side: int, box: Sequence[float] | None) -> Iterator[tuple[Reply, bytes] | Reply]:
+def look(
+    file: str,
+    place: float,
+    side: int,
+    box: Sequence[float] | None,
+    clip: Sequence[float] | None = None,
+    password: str = "",
+) -> Iterator[tuple[Reply, bytes] | Reply]:
     """A page as a JPEG for people.
 
     Args:
         file: the absolute path.
         place: the number of the page, from 1.
         side: pixels of the longer side.
-        box: in points.
+        box: in points of the page.
+        clip: the part of the page that is drawn, in points; None for all of it.
+        password: that opens the document, where it needs one.
     """
     from longctx.sources.pictures.pixels import jpeg
 
-    document = opened(file)
-    size = _size(document, place)
-    scale = side / max(size or (1.0, 1.0))
-    picture = _rendered(document, place, *(max(1, round(scale * points)) for points in size or (1.0, 1.0)))
+    document = opened(file, password)
+    left, top, right, bottom = clip or (0.0, 0.0, *(_size(document, place) or (1.0, 1.0)))
+    scale = side / max(right - left, bottom - top, 1e-6)
+    width, height = (max(1, round(scale * points)) for points in (right - left, bottom - top))
+    picture = _rendered(document, place, width, height, clip)
     if isinstance(picture, str):
         yield {"error": picture}
     else:
-        yield {"place": place}, jpeg(picture, box and [scale * value for value in box])
+        starts = (left, top, left, top)
+        yield {"place": place}, jpeg(picture, box and [scale * (at - start) for at, start in zip(box, starts, strict=True)])
 
 
 def _size(document: pymupdf.Document | str, place: float) -> tuple[float, float] | None:
@@ -64,8 +79,10 @@ def _size(document: pymupdf.Document | str, place: float) -> tuple[float, float]
     return (rectangle.width, rectangle.height)
 
 
-def _rendered(document: pymupdf.Document | str, place: float, width: int, height: int) -> Image.Image | str:
-    """A page at a size, or why it cannot be had."""
+def _rendered(
+    document: pymupdf.Document | str, place: float, width: int, height: int, clip: Sequence[float] | None
+) -> Image.Image | str:
+    """A page, or a part of it, at a size, or why it cannot be had."""
     import pymupdf
     from PIL import Image
 
@@ -74,10 +91,11 @@ def _rendered(document: pymupdf.Document | str, place: float, width: int, height
     try:
         if (size := _size(document, place)) is None:
             return f"there is no page {place:g}"
-        matrix = pymupdf.Matrix(width / size[0], height / size[1])
-        drawn = document[int(place) - 1].get_pixmap(matrix=matrix, colorspace=pymupdf.csRGB, alpha=False)
+        area = pymupdf.Rect(clip or (0, 0, *size))
+        matrix = pymupdf.Matrix(width / area.width, height / area.height)
+        drawn = document[int(place) - 1].get_pixmap(matrix=matrix, clip=clip and area, colorspace=pymupdf.csRGB, alpha=False)
         picture = Image.frombytes("RGB", (drawn.width, drawn.height), drawn.samples)
     except (RuntimeError, ValueError, IndexError, ZeroDivisionError, MemoryError, pymupdf.mupdf.FzErrorBase) as error:
         return f"it cannot be drawn: {error}"
-    # MuPDF rounds the page's edges outwards; where that makes a pixel more, the page is fitted.
+    # MuPDF rounds the edges outwards; where that makes a pixel more, the page is fitted.
     return picture if picture.size == (width, height) else picture.resize((width, height), Image.Resampling.BICUBIC)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 from longctx.corpus import Box, Frame, Origin, Page, Segment, Visual
 from longctx.errors import SourceChangedError
+from longctx.sources import passwords
 from longctx.sources.parsed import Parsed
 from longctx.sources.process import lent
 from longctx.sources.snapshot import Snapshot
@@ -39,20 +40,29 @@ class Stills:
         what: ``"picture"``, whose only place is 0; ``"page"``, whose places are page numbers; or ``"inside"``, a picture inside
             of another file, whose only place is 0.
         address: of the picture inside, as :mod:`longctx.sources.pictures.inside` has it, keys and values in pairs.
+        clip: the part of each page that is seen, in points; None for all of it.
     """
 
     snapshot: Snapshot
     what: Literal["picture", "page", "inside"]
     address: tuple[tuple[str, str | int], ...] = ()
+    clip: Box | None = None
 
     @property
     def identity(self) -> str:
-        """The picture's or the file's hash, and the decoder with its version."""
-        return f"{dict(self.address).get('sha256', self.snapshot.sha256)} {version_of(_DECODERS[self.what])}"
+        """The picture's or the file's hash, the decoder with its version, and what is cut out."""
+        whole = f"{dict(self.address).get('sha256', self.snapshot.sha256)} {version_of(_DECODERS[self.what])}"
+        return whole if self.clip is None else f"{whole} {self.clip}"
+
+    def cut(self, box: Box) -> Stills:
+        """A part of a page, as a medium of its own; its places stay the pages' numbers."""
+        return replace(self, clip=box)
 
     @property
     def _where(self) -> dict[str, Any]:
-        """The arguments by which the worker finds what is asked for."""
+        """By what the worker finds what is asked for; a password is looked up when it is used, and stands nowhere else."""
+        if self.what == "page":
+            return {"file": self.snapshot.file, "clip": self.clip, "password": passwords.of(self.snapshot.sha256)}
         return {"file": self.snapshot.file, **({"address": dict(self.address)} if self.address else {})}
 
     def request(self, places: Sequence[float], width: int, height: int) -> dict[str, Any]:

@@ -7,8 +7,11 @@ import random
 
 import pytest
 
-from longctx.sources import pdf, read
-from longctx.sources.pdf import PART, page_parts, pages, parse_pdf
+from longctx.sources import read
+from longctx.sources.pdf import document as documents
+from longctx.sources.pdf.layout import PART
+from longctx.sources.pdf.pages import page_parts, pages
+from longctx.sources.pdf.parse import parse_pdf
 from longctx.sources.reading_order import Placed, reading_order
 
 WORDS = ["tide", "gauge", "level", "reading", "harbour", "storm", "log", "minute", "sensor", "battery", "cable", "datum"]
@@ -70,7 +73,7 @@ def test_no_segment_reaches_over_pages_and_no_text_is_lost(write, document):
 
 
 def test_more_pages_than_one_opening_sees_keep_their_numbers(write, document, monkeypatch):
-    monkeypatch.setattr(pdf, "PAGES_PER_OPENING", 2)
+    monkeypatch.setattr(documents, "PAGES_PER_OPENING", 2)
     for number in range(5):
         _page(document, ((72, 72), f"page {number + 1}"))
     folder = write({"a.pdf": document.tobytes()})
@@ -223,8 +226,11 @@ def test_a_repaired_document_says_that_something_may_be_missing(write, document,
 def test_a_page_that_cannot_be_read_is_named():
     replies = [
         {"pages": 3, "repaired": False},
-        {"page": 1, "label": None, "shown": True, "size": [9, 9], "parts": [[[0, 0, 1, 1], "text", ""]]},
-    ]
+        {
+            "page": 1, "label": None, "shown": True, "size": [9, 9], "parts": [[[0, 0, 1, 1], "text", ""]],
+            "scan": False, "hidden": [], "figures": [], "small": 0, "lost": False,
+        },
+    ]  # fmt: skip
     replies += [{"page": 2, "error": "bad"}, {"page": 3, "error": "bad"}]
     parsed = parse_pdf("a.pdf", iter(replies), ends_early=False)
     assert (parsed.status, parsed.reason) == ("truncated", "pages 2-3 cannot be read: damaged")

@@ -1,0 +1,238 @@
+"""What the worker replies about a document: how many pages it has, then one reply for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from longctx.corpus import Box
+from longctx.sources.parsed import sound
+from longctx.sources.pdf import document as documents
+from longctx.sources.pdf.document import opened
+from longctx.sources.pdf.extras import Extras, extras
+from longctx.sources.pdf.figures import figures
+from longctx.sources.pdf.hidden import Judge
+from longctx.sources.pdf.layout import PART, Part, parts_of
+from longctx.sources.pdf.lines import (
+    Frame,
+    Line,
+    Paint,
+    chars,
+    framed,
+    images,
+    middle_in,
+    page_dict,
+    paints,
+    text_blocks,
+    turned,
+    union,
+)
+from longctx.sources.pdf.tables import Word, tables
+
+if TYPE_CHECKING:
+    import pymupdf
+
+#: Pixels of the longer side at which a page without text is looked at for anything but its background.
+GLANCE = 100
+#: Characters below which what stands on the picture of a scan, such as a stamp or a page number, is not what it says.
+FEW = 150
+#: How hidden text is called, before the reason; an annotation whose flags hide it.
+HIDDEN, UNSEEN_NOTE = "hidden text", "an annotation that is not shown"
+
+Reply = Mapping[str, Any]
+
+
+def pages(file: str, password: str = "") -> Iterator[Reply]:
+    """What the pages of a document say: one reply for each, after one that tells how many there are; or one error.
+
+    Args:
+        file: the absolute path.
+        password: that opens it, where it needs one.
+
+    Yields:
+        ``pages`` and ``repaired``; then of every page its number ``page``, and either ``error``, or ``label``, its ``size`` as
+        it is seen, ``shown`` (whether there is anything to look at), ``scan`` (whether only its picture tells what it says),
+        ``parts`` (box, text, heading) in reading order, ``hidden`` (why some text is not seen), ``figures`` (box, keys of its
+        images), ``small`` (images that are no figures), and ``lost`` (whether fields, annotations and links cannot be read).
+    """
+    with documents.bounded(file):
+        yield from _replies(file, password)
+
+
+def _replies(file: str, password: str) -> Iterator[Reply]:
+    first, last = 0, 1
+    heading = ""
+    labels = False
+    while first < last:
+        document = opened(file, password)
+        if isinstance(document, str):
+            yield {"error": document}
+            return
+        with document:
+            if first == 0:
+                last = _count(document)
+                labels = _has_labels(document)
+                yield {"pages": last, "repaired": bool(document.is_repaired)}
+            for number in range(first, min(first + documents.PAGES_PER_OPENING, last)):
+                reply, heading = _page(document, number, heading, labels=labels)
+                yield reply
+        first += documents.PAGES_PER_OPENING
+
+
+def _count(document: pymupdf.Document) -> int:
+    """How many pages a document has; none where it tells nonsense."""
+    try:
+        return int(document.page_count)
+    except _errors():
+        return 0
+
+
+@cache
+def _errors() -> tuple[type[Exception], ...]:
+    """What PyMuPDF raises over damaged objects; its own code stumbles over them as well."""
+    import pymupdf
+
+    own = pymupdf.mupdf.FzErrorBase
+    return (RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError, MemoryError, own)
+
+
+def _has_labels(document: pymupdf.Document) -> bool:
+    try:
+        return bool(document.get_page_labels())
+    except _errors():
+        return True  # each page is asked, and fails for itself
+
+
+def _page(document: pymupdf.Document, number: int, heading: str, *, labels: bool) -> tuple[Reply, str]:
+    """One page's reply, and the heading that holds after it."""
+    try:
+        page = document[number]
+        label = _label(page) if labels else ""
+        reply, after = page_reply(page, heading)
+    except _errors() as error:
+        return {"page": number + 1, "error": str(error) or type(error).__name__}, heading
+    return {"page": number + 1, "label": label, **reply}, after
+
+
+def _label(page: pymupdf.Page) -> str:
+    try:
+        return sound(page.get_label())
+    except _errors():
+        return ""
+
+
+def page_reply(page: pymupdf.Page, heading: str = "") -> tuple[dict[str, Any], str]:
+    """What a page says and shows, without its number, and the heading that holds at its end.
+
+    Args:
+        page: of an open document.
+        heading: that holds at its beginning.
+    """
+    painted = page_dict(page)
+    areas, pictures = paints(painted), images(page)
+    judge = Judge(page, areas, pictures)
+    words = cache(lambda: _words(page))
+    found = _extras(page, words)
+    blocks = text_blocks(painted, None if judge.sees_all(painted) else judge)
+    seen, hidden = _told_apart(blocks, found.told)
+    frame = framed(page, seen)
+    plain = frame if frame.direction == (1, 0) else replace(frame, direction=(1, 0))
+    parts, heading = _text(frame, seen, hidden, areas, words, heading)
+    written = sum(len(text) for _, text, _ in parts)
+    parts += [(plain.seen(box), text, about) for box, text, about in (*found.parts, *_hidden_parts(hidden))]
+    drawn = figures(pictures, judge.size) if written and not judge.scan else ([], 0)
+    reply = {
+        "size": [round(value, 1) for value in frame.size],
+        "shown": bool(written) or _shows_something(page),
+        "scan": not written or (judge.scan and written < FEW),
+        "parts": parts,
+        "hidden": sorted({line.hidden for line in hidden} | ({UNSEEN_NOTE} if found.unseen else set())),
+        "figures": [(plain.seen(figure.box), figure.keys) for figure in drawn[0]],
+        "small": drawn[1],
+        "lost": found.lost,
+    }
+    return reply, heading
+
+
+def _text(
+    frame: Frame,
+    seen: Sequence[Sequence[Line]],
+    hidden: Sequence[Line],
+    areas: Sequence[Paint],
+    words: Callable[[], list[Word]],
+    heading: str,
+) -> tuple[list[Part], str]:
+    """The text of a page in reading order, its tables as Markdown."""
+    blocks = turned(frame, seen)
+    unseen = [line.box for line in hidden]
+    upright = areas if frame.direction == (1, 0) else [replace(area, box=frame.upright(area.box)) for area in areas]
+
+    def shown() -> list[Word]:
+        return [(frame.upright(box), text) for box, text in words() if not any(middle_in(box, one) for one in unseen)]
+
+    return parts_of(frame, blocks, tables(blocks, upright, shown), heading)
+
+
+def page_parts(page: pymupdf.Page, heading: str = "") -> tuple[list[Part], str]:
+    """The parts of a page in reading order, (box, text, heading), and the heading that holds at its end.
+
+    Args:
+        page: of an open document.
+        heading: that holds at its beginning.
+    """
+    reply, after = page_reply(page, heading)
+    return reply["parts"], after
+
+
+def _extras(page: pymupdf.Page, words: Callable[[], list[Word]]) -> Extras:
+    """What stands on a page besides its text; where that is damaged, the text can be read all the same."""
+    try:
+        return extras(page, words)
+    except _errors():
+        return Extras(lost=True)
+
+
+def _words(page: pymupdf.Page) -> list[Word]:
+    import pymupdf
+
+    flags = pymupdf.TEXTFLAGS_WORDS & ~pymupdf.TEXT_PRESERVE_LIGATURES
+    return [((x0, y0, x1, y1), sound(text)) for x0, y0, x1, y1, text, *_ in page.get_text("words", flags=flags)]
+
+
+def _told_apart(blocks: Sequence[Sequence[Line]], told: Sequence[Box]) -> tuple[list[list[Line]], list[Line]]:
+    """Blocks of what is seen, without what is told elsewhere; and the lines that are not seen."""
+    hidden = [line for block in blocks for line in block if line.hidden]
+    if not hidden and not told:
+        return [list(block) for block in blocks], []
+    left = [
+        [line for line in block if not line.hidden and not any(middle_in(line.box, box) for box in told)] for block in blocks
+    ]
+    return [block for block in left if block], hidden
+
+
+def _hidden_parts(hidden: Sequence[Line]) -> Iterator[Part]:
+    """Lines that are not seen, those that are hidden in the same way together."""
+    for reason, same in groupby(hidden, key=lambda line: line.hidden):
+        some: list[Line] = []
+        for line in same:
+            if some and chars(some) + len(line.text) > PART:
+                yield union([one.box for one in some]), "\n".join([one.text for one in some]), f"{HIDDEN}: {reason}"
+                some = []
+            some.append(line)
+        yield union([one.box for one in some]), "\n".join([one.text for one in some]), f"{HIDDEN}: {reason}"
+
+
+def _shows_something(page: pymupdf.Page) -> bool:
+    """Whether a page holds an image, or drawings that are seen; a sheet of one colour shows nothing."""
+    import pymupdf
+
+    painted = [what for what, _ in page.get_bboxlog()]
+    if any("im" in what for what in painted):
+        return True
+    width, height = page.rect.width, page.rect.height
+    scale = GLANCE / max(width, height)
+    matrix = pymupdf.Matrix(max(1, round(scale * width)) / width, max(1, round(scale * height)) / height)
+    return bool(painted) and not page.get_pixmap(matrix=matrix).is_unicolor

@@ -1,0 +1,181 @@
+"""The replies about a document as segments, and the row that says what became of it. Runs in the reading process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from longctx.corpus import Box, Page, Segment, Status, Visual
+from longctx.sources.page_text import FIGURE, SCANNED
+from longctx.sources.parsed import Parsed, counted, ranges
+from longctx.sources.pictures.stills import Stills
+
+#: Pages on which an image that stands on more of them is a logo or a background, and no figure.
+REPEATED = 2
+#: Figures of one document; the rest is counted.
+MOST_FIGURES = 2000
+
+Reply = Mapping[str, Any]
+
+
+def parse_pdf(
+    path: str,
+    replies: Iterator[Reply],
+    *,
+    ends_early: bool,
+    medium: Stills | None = None,
+    pages_as_pictures: bool = False,
+) -> Parsed:
+    """The segments of a document.
+
+    Args:
+        path: as it is cited.
+        replies: of :func:`longctx.sources.pdf.pages.pages`.
+        ends_early: whether the file lacks the mark with which a PDF ends.
+        medium: of its pages; without it no page is a picture.
+        pages_as_pictures: whether pages with text are pictures as well.
+    """
+    found = _Found(path, medium, pages_as_pictures)
+    failure = ""
+    for reply in replies:
+        if "pages" in reply:
+            found.total, found.damaged = reply["pages"], reply["repaired"] or ends_early
+        elif "page" not in reply:
+            failure = failure or reply["error"]
+        else:
+            found.add(reply)
+    if failure:
+        return Parsed("pdf", status="failed", reason=failure)
+    return found.told(ends_early=ends_early)
+
+
+@dataclass
+class _Found:
+    """What was found on the pages so far; figures by their segments, with the images of which they are made."""
+
+    path: str
+    medium: Stills | None
+    pages_as_pictures: bool
+    total: int = 0
+    damaged: bool = False
+    segments: list[Segment] = field(default_factory=list)
+    unread: list[int] = field(default_factory=list)
+    empty: list[int] = field(default_factory=list)
+    scanned: list[int] = field(default_factory=list)
+    hidden: list[int] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
+    reasons: set[str] = field(default_factory=set)
+    figures: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    images: Counter[str] = field(default_factory=Counter)
+    small: int = 0
+
+    def add(self, reply: Reply) -> None:
+        """Take in a page."""
+        number = reply["page"]
+        if "error" in reply:
+            self.unread.append(number)
+            return
+        label = reply["label"] or None  # PyMuPDF says "" where there are none
+        texts = [Segment(text, Page(self.path, number, _box(box), label), heading) for box, text, heading in reply["parts"]]
+        picture = self._picture(reply, label) if self.pages_as_pictures or reply["scan"] else []
+        if not picture:
+            self._add_figures(reply, label, texts)
+        self.segments += picture + texts
+        if reply["scan"]:
+            self.scanned += [number] if picture else []
+            self.empty += [] if picture or texts else [number]
+        self.lost += [number] if reply["lost"] else []
+        if reply["hidden"]:
+            self.hidden.append(number)
+            self.reasons.update(reply["hidden"])
+
+    def _picture(self, reply: Reply, label: str | None) -> list[Segment]:
+        if self.medium is None or not reply["shown"]:
+            return []
+        width, height = reply["size"]
+        place = Page(self.path, reply["page"], (0.0, 0.0, width, height), label)
+        return [self._visual(place, self.medium, SCANNED if reply["scan"] else "")]
+
+    def _add_figures(self, reply: Reply, label: str | None, texts: list[Segment]) -> None:
+        """Put the figures of a page among its texts: before what stands right below them."""
+        self.small += reply["small"]
+        for box, keys in reply["figures"]:
+            self.images.update(keys)
+            if self.medium is None:
+                continue
+            place = Page(self.path, reply["page"], _box(box), label)
+            made = self._visual(place, self.medium.cut(_box(box)), FIGURE)
+            self.figures[id(made)] = tuple(keys)
+            texts.insert(_before(place, texts), made)
+
+    @staticmethod
+    def _visual(place: Page, medium: Stills, heading: str) -> Segment:
+        x0, y0, x1, y1 = place.box or (0.0, 0.0, 1.0, 1.0)
+        visual = Visual(medium, (float(place.number),), max(1, round(x1 - x0)), max(1, round(y1 - y0)))
+        return Segment("", place, heading, (visual,))
+
+    def _without_decoration(self) -> int:
+        """Take out figures that stand on many pages; how many they are, those that were too small included."""
+        decoration = {made for made, keys in self.figures.items() if all(self.images[key] > REPEATED for key in keys)}
+        kept = [made for made in self.figures if made not in decoration]
+        decoration.update(kept[MOST_FIGURES:])
+        self.segments = [segment for segment in self.segments if id(segment) not in decoration]
+        return self.small + len(decoration)
+
+    def told(self, *, ends_early: bool) -> Parsed:
+        """What became of a document whose pages were all looked at."""
+        total, damaged = self.total, self.damaged
+        if not total:
+            return Parsed("pdf", status="failed", reason="0 pages: the file is cut off or damaged")
+        if not self.segments and (damaged or self.unread):
+            return Parsed("pdf", status="failed", reason=f"damaged: no text could be recovered from {counted(total, 'page')}")
+        if not self.segments:
+            return Parsed("pdf", status="skipped", reason=f"no text and no picture on {counted(total, 'page')}")
+        status: Status = "truncated" if ends_early or self.unread or self.lost else "read"
+        left_out = self._without_decoration()
+        said = "; ".join(self._said(ends_early=ends_early, left_out=left_out))
+        return Parsed("pdf", tuple(self.segments), status, said, medium=self.medium)
+
+    def _said(self, *, ends_early: bool, left_out: int) -> Iterator[str]:
+        """What there is to say about a document of which something was read."""
+        if ends_early:
+            yield f"the file is cut off: {counted(self.total, 'page')} recovered, more may be missing"
+        elif self.damaged:
+            yield "damaged and repaired: something may be missing"
+        if self.unread:
+            yield f"{_pages(self.unread)} cannot be read: damaged"
+        if self.empty:
+            yield f"{_pages(self.empty)} {_has(self.empty)} no text and no picture{' (lost?)' if self.damaged else ''}"
+        if self.scanned:
+            yield f"{_pages(self.scanned)} {'is a picture' if len(self.scanned) == 1 else 'are pictures'} (scanned)"
+        if self.lost:
+            yield f"fields, annotations and links of {_pages(self.lost)} cannot be read: damaged"
+        if self.hidden:
+            yield f"hidden text on {_pages(self.hidden)}, not seen by a reader: {', '.join(sorted(self.reasons))}"
+        if left_out:
+            yield f"{counted(left_out, 'small or repeated picture')} left out"
+
+
+def _before(place: Page, texts: list[Segment]) -> int:
+    """Where a figure goes among the segments of its page: before the first text that begins below its middle, in its column."""
+    x0, y0, x1, y1 = place.box or (0.0, 0.0, 0.0, 0.0)
+    for index, segment in enumerate(texts):
+        box = segment.origin.box if isinstance(segment.origin, Page) and segment.origin.box else (0.0, 0.0, 0.0, 0.0)
+        if box[1] >= (y0 + y1) / 2 and box[0] < x1 and box[2] > x0:
+            return index
+    return len(texts)
+
+
+def _box(values: Sequence[float]) -> Box:
+    x0, y0, x1, y1 = values
+    return (x0, y0, x1, y1)
+
+
+def _pages(numbers: list[int]) -> str:
+    return f"{'page' if len(numbers) == 1 else 'pages'} {ranges(numbers)}"
+
+
+def _has(numbers: list[int]) -> str:
+    return "has" if len(numbers) == 1 else "have"
