@@ -206,10 +206,11 @@ def _saved(options: argparse.Namespace, answer: Any) -> bool:
 
 # -- the way to a session --------------------------------------------------------------------------------------------
 def _read(options: argparse.Namespace) -> Any:
-    from longctx import sources
+    from longctx import fitting
 
     chosen = {"engine": options.engine, "pages_as_pictures": options.pages_as_pictures}
-    return sources.read(*options.paths, include=options.include, exclude=options.exclude, **chosen)
+    chosen |= {"budget": _budget(options.budget), "model": options.model if options.run is read else None}
+    return fitting.read(*options.paths, include=options.include, exclude=options.exclude, **chosen)
 
 
 def _plan(options: argparse.Namespace) -> Any:
@@ -225,17 +226,34 @@ def _plan(options: argparse.Namespace) -> Any:
     return planning.plan(corpus, budgets=_budgets(options.budget), agree=_agree(options), **given)
 
 
+def _budget(given: Sequence[str]) -> int | None:
+    """``TOKENS`` for all that is read, as :func:`longctx.read` takes them."""
+    found = [words for words in given if _is_number(words)]
+    if len(found) > 1:
+        raise UsageError(f"--budget {found[1]} is the second one for all that is read", hint="give one")
+    return int(found[0]) if found else None
+
+
+def _is_number(words: str) -> bool:
+    return words.isascii() and words.isdigit()
+
+
 def _budgets(given: Sequence[str]) -> dict[str, float | int]:
     """``PATH=SHARE`` or ``PATH=TOKENS``, as :func:`longctx.plan` takes them."""
     found: dict[str, float | int] = {}
     for words in given:
+        if _is_number(words):
+            continue
         path, equals, number = words.rpartition("=")
         try:
-            value = int(number) if number.isascii() and number.isdigit() else float(number)
+            value = int(number) if _is_number(number) else float(number)
         except ValueError:
             equals = ""
         if not equals or not path:
-            raise UsageError(f"--budget {words!r} is no PATH=SHARE", hint="--budget lecture.mp4=0.5, or --budget src=20000")
+            raise UsageError(
+                f"--budget {words!r} is no PATH=SHARE",
+                hint="--budget lecture.mp4=0.5, --budget src=20000, or --budget 50000 for all",
+            )
         if path in found:
             raise UsageError(f"--budget {words!r} is the second one for {path!r}", hint="give one")
         found[path] = value
@@ -341,7 +359,21 @@ def _add_paths(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
 def _add_read(parser: argparse.ArgumentParser) -> None:
     _add_paths(parser)
     parser.add_argument("--model", help="count with this model's tokenizer: a hub id or a folder")
+    parser.add_argument(
+        "--budget",
+        action="append",
+        default=[],
+        metavar="TOKENS",
+        type=_tokens,
+        help="of all that is read; what does not fit is read by its signatures, its beginning or its name",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _tokens(words: str) -> str:
+    if not _is_number(words):
+        raise argparse.ArgumentTypeError(f"{words!r} is no number of tokens; longctx plan takes PATH=SHARE")
+    return words
 
 
 def _add_plan(parser: argparse.ArgumentParser, nargs: str = "*") -> None:
@@ -364,8 +396,9 @@ def _add_plan(parser: argparse.ArgumentParser, nargs: str = "*") -> None:
         "--budget",
         action="append",
         default=[],
-        metavar="PATH=SHARE",
-        help="of the room for sources, for a path, folder or pattern as it is cited: a share up to 1, or tokens (repeatable)",
+        metavar="[PATH=]SHARE",
+        help="of the room for sources, for a path, folder or pattern as it is cited: a share up to 1, or tokens (repeatable);"
+        " tokens without a path: of all that is read",
     )
     parser.add_argument("--no-store", dest="store", action="store_false", help="keep no prefix on disk")
     parser.add_argument(

@@ -18,11 +18,16 @@ def counted(corpus: Corpus, model: str | None = None) -> tuple[Corpus, str]:
         corpus: from :func:`longctx.read`.
         model: a hub id or a folder; None takes the vocabulary of the extra ``tokens``.
     """
-    counts, basis = stream.count(corpus, _tokenizer(model))
+    counts, basis = stream.count(corpus, tokenizer(model))
     return corpus.with_tokens(counts), basis
 
 
-def _tokenizer(model: str | None) -> stream.Tokenizer | None:
+def tokenizer(model: str | None) -> stream.Tokenizer | None:
+    """What counts: the tokenizer of a named model, else the Qwen3.5 vocabulary; None where that is not installed.
+
+    Args:
+        model: a hub id or a folder.
+    """
     if model is not None:
         return stream.Tokenizer.from_folder(models.find(model).folder)
     try:

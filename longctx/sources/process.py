@@ -28,7 +28,7 @@ _LOOK = 0.1
 #: ``-P``: a json.py in the current folder must not stand in for the real one.
 COMMAND = (sys.executable, "-P", "-W", "ignore", "-m", "longctx.sources.worker")
 #: How readers are called in messages, by the first word of what is asked for.
-_READERS = {"pdf": "the PDF reader", "page": "the PDF reader", "ocr": "the text recogniser"}
+_READERS = {"pdf": "the PDF reader", "page": "the PDF reader", "ocr": "the text recogniser", "code": "the parser of code"}
 
 Reply = Mapping[str, Any]
 

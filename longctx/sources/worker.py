@@ -23,6 +23,7 @@ TABLE = {
     "picture_probe": "longctx.sources.pictures.pixels:probe",
     "picture_frames": "longctx.sources.pictures.pixels:frames",
     "picture_look": "longctx.sources.pictures.pixels:look",
+    "code": "longctx.sources.syntax:definitions",
     "ocr": "longctx.sources.ocr.reader:texts",
     "video_probe": "longctx.sources.video.probe:probe",
     "video_frames": "longctx.sources.video.decode:frames",
