@@ -17,6 +17,7 @@ from longctx.errors import MissingPackageError
 from longctx.looking import Wishes
 from longctx.models import ModelFiles
 from longctx.planner import Geometry, Sampling, Sight
+from longctx.sources.outline import MOST
 from longctx.stream import Tokenizer, VisionFormat
 
 #: Tokens kept free for the text of a question when a prompt's length is planned.
@@ -202,7 +203,8 @@ def exact(corpus: Corpus, tokenizer: Tokenizer, vision: VisionFormat | None) -> 
         vision: how it is shown things; None for one that cannot see.
     """
     frames = sum(int(source.footage.duration) // 10 + 2 for source in corpus.sources if source.footage is not None)
-    most = 3 * len(corpus.segments) + frames  # signatures are shorter than segments of text, and may be more
+    # Signatures are shorter than segments of text, and may be more.
+    most = sum((MOST if source.kind == "code" else 1) * len(source.segments) for source in corpus.sources) + frames
     return Exact(tokenizer, vision, 10 ** (len(str(most)) - 1))
 
 

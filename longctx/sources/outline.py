@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from longctx.corpus import Lines, Segment, Source
 from longctx.sources.looks import LONGEST, MOST_LINES
 from longctx.sources.shapes import Shape, shapes, stretches
+from longctx.sources.text import MAX_LINES
 
 #: Lines between two signatures that are kept, rather than a mark for a segment of its own: a mark costs about as much.
 GAP = 1
+#: Signatures that a segment of the whole source may hold, each a line at least.
+MOST = 1 + MAX_LINES // (GAP + 2)
 
 
 def outline(source: Source, shape: Shape | None = None) -> tuple[Segment, ...]:
