@@ -39,9 +39,22 @@ def read(options: argparse.Namespace) -> int:
     from longctx.reading import counted, read_json
     from longctx.views import manifest
 
+    if options.map:
+        return _map(options)
     corpus, basis = counted(_read(options), options.model)
     result = read_json(corpus, basis)
     _print(options, result, lambda: manifest.text(result))
+    return DONE
+
+
+def _map(options: argparse.Namespace) -> int:
+    """``longctx read --map``: files and what they define, what is worth most first, within the budget."""
+    from longctx import maps
+
+    if options.json:
+        raise UsageError("--map is text for people, and --json was asked for", hint="longctx read PATH --json tells of files")
+    budget = _budget(options.budget) or maps.TOKENS
+    print(_printable(maps.repository_map(_read(options, whole=True), budget, options.model)))
     return DONE
 
 
@@ -205,11 +218,11 @@ def _saved(options: argparse.Namespace, answer: Any) -> bool:
 
 
 # -- the way to a session --------------------------------------------------------------------------------------------
-def _read(options: argparse.Namespace) -> Any:
+def _read(options: argparse.Namespace, *, whole: bool = False) -> Any:
     from longctx import fitting
 
     chosen = {"engine": options.engine, "pages_as_pictures": options.pages_as_pictures}
-    chosen |= {"budget": _budget(options.budget), "model": options.model if options.run is read else None}
+    chosen |= {"budget": None if whole else _budget(options.budget), "model": options.model if options.run is read else None}
     return fitting.read(*options.paths, include=options.include, exclude=options.exclude, **chosen)
 
 
@@ -366,6 +379,11 @@ def _add_read(parser: argparse.ArgumentParser) -> None:
         metavar="TOKENS",
         type=_tokens,
         help="of all that is read; what does not fit is read by its signatures, its beginning or its name",
+    )
+    parser.add_argument(
+        "--map",
+        action="store_true",
+        help="print a map: files and what they define, what is worth most first (--budget: its size)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
