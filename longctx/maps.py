@@ -72,7 +72,7 @@ def _line(shape: Shape, at: int) -> str:
 
 
 def _chosen(forms: Sequence[Sequence[str]], budget: int, measure: counting.Measure) -> Iterator[str]:
-    """Of each file the longest form that takes no more than a share of what is left, or the shortest; then how many are left."""
+    """Of each file the longest form within a share of what is left, else the shortest; then how many are left."""
     texts = [f"{text}\n" for file in forms for text in file]
     costs = measure.costs([_text(number, text) for number, text in enumerate(texts)])
     tokens = iter([costs[str(number)].total - costs[str(number)].frame for number in range(len(texts))])

@@ -20,7 +20,7 @@ from longctx.sources.grammars import language_of
 from longctx.sources.process import ParserProcess, lent
 
 #: Seconds for one file, of which a megabyte takes a fifth; characters of a file that is parsed; how often the parser may die.
-SILENCE, LARGEST, DEATHS = 20.0, 4_000_000, 3
+SILENCE, LARGEST, DEATHS = 10.0, 2_000_000, 3
 BY_LOOK = f"definitions are found by their look; pip install '{DISTRIBUTION}[code]' has them parsed"
 _WORD = re.compile(r"[^\W\d][\w$]*")
 
