@@ -250,7 +250,8 @@ class _Fitting:
         of = self.whole[row.path].cost
         cut = f"{_BY.get(part.how, '')}{part.words}, {part.tokens - of.frame:,} of {of.total - of.frame:,} tokens"
         said = {NAME: NAME, NOTHING: "not even its name"}.get(part.how, cut)
-        status: Status = "skipped" if part.how == NOTHING else "truncated"
+        cut_short: Status = "redacted" if row.status == "redacted" else "truncated"
+        status: Status = "skipped" if part.how == NOTHING else cut_short
         return replace(row, status=status, reason="; ".join(filter(None, (row.reason, f"{said}, for the budget"))))
 
     def _sentence(self, parts: Mapping[str, Part]) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pymupdf
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -198,6 +200,28 @@ def test_pictures_and_videos_come_whole_after_all_text_and_else_by_their_names(t
     assert [source.footage for source in picture.sources if source.path == "b.mp4"] == [None]
     for budget in range(20, sum(of.values()) + 40, 90):
         assert tokens(lc.read(tmp_path, budget=budget)) <= budget
+
+
+def test_of_a_document_the_first_pages_are_read_and_the_row_says_to_which(tmp_path: Path) -> None:
+    with pymupdf.open() as document:
+        for number in range(1, 9):
+            page = document.new_page()
+            for line in range(30):
+                page.insert_text((72, 72 + 20 * line), f"Line {line} of page {number} was written at noon.")
+        document.save(tmp_path / "a.pdf")
+    whole = lc.read(tmp_path)
+    corpus = lc.read(tmp_path, budget=tokens(whole) // 2)
+    (row,) = [row for row in corpus.manifest if row.path == "a.pdf"]
+    assert re.search(r"its first \d+ of \d+ segments, the last of them page [3-5], [\d,]+ of [\d,]+ tokens", row.reason)
+    (source,) = corpus.sources
+    assert source.segments == whole.sources[0].segments[: len(source.segments)]
+
+
+def test_a_source_that_was_redacted_is_told_to_be_so_where_it_is_cut_too(whole: Corpus) -> None:
+    marked = Corpus(whole.sources, tuple(replace(row, status="redacted", reason="1 key") for row in whole.manifest))
+    row = rows(fit(marked, 2_000))["notes.md"]
+    assert (row.status, row.reason.split("; ")[0]) == ("redacted", "1 key")
+    assert row.reason.endswith("for the budget")
 
 
 # -- properties ----------------------------------------------------------------------------------------------------------

@@ -90,6 +90,7 @@ export const wait = (attempt) => {
 @pytest.fixture(autouse=True, params=["parsed", "by look"])
 def parser(request, monkeypatch):
     monkeypatch.setattr(shapes, "installed", lambda: request.param == "parsed")
+    return request.param
 
 
 def source(path: str, text: str, kind: str = "code") -> Source:
@@ -154,6 +155,12 @@ def test_a_bracket_that_never_closes_costs_its_line_only():
     text = "def f(\n" + "    x,\n" * 40
     (segment,) = outline(source("a.py", text))
     assert segment.text == "def f(\n"
+
+
+def test_of_a_long_comment_above_a_definition_the_first_words_are_kept(parser):
+    text = "/**\n * Waits.\n *\n * Long.\n * Longer.\n * Longest.\n */\nint wait(int n) {\n  return n;\n}\n"
+    found = [(segment.origin.first, segment.origin.last) for segment in outline(source("a.c", text))]
+    assert found == ([(1, 2), (8, 8)] if parser == "parsed" else [(8, 8)])
 
 
 def test_no_signature_reaches_over_the_end_of_a_segment_of_the_whole_source():
