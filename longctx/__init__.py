@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from longctx.citations import Citation
     from longctx.corpus import Corpus
     from longctx.errors import LongctxError
+    from longctx.fitting import read
     from longctx.keeping import prefix_store
     from longctx.planning import plan
     from longctx.plans import Plan
     from longctx.session import Session, ask, free, load
-    from longctx.sources import read
     from longctx.summaries import Summary
 
 __version__ = "0.1.0.dev0"
@@ -41,7 +41,7 @@ _HOMES = {
     "load": "longctx.session",
     "plan": "longctx.planning",
     "prefix_store": "longctx.keeping",
-    "read": "longctx.sources",
+    "read": "longctx.fitting",
 }
 
 __all__ = [

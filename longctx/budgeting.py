@@ -20,8 +20,10 @@ from longctx.counting import Cost, Measure
 from longctx.errors import UsageError
 from longctx.looking import Film, Seen, Wishes
 from longctx.planner import Allotted, Budget, Claim, Division, Figures, Geometry, LeftOut, Room, Sampling, Sight
-from longctx.portions import CHOSEN, FEWER, LATER, MANY, NOTHING, Form, Part, beginning, forms
+from longctx.portions import CHOSEN, FEWER, LATER, MANY, MIXED, NOTHING, SIGNATURES, Form, Part, beginning, forms, within
 from longctx.sources.ignores import Patterns
+from longctx.sources.ranking import ranks
+from longctx.sources.shapes import BY_LOOK, installed, shapes
 
 ENDLESS = 10**15
 
@@ -251,7 +253,7 @@ class Budgeting:
         return self.made(seen, parts, tuple(cap for cap in caps if cap[0]))
 
     def shared(self, paths: Sequence[str], room: int, *, waiting: int) -> dict[str, Part]:
-        """Sources without frames in a room, the smallest first, so that what they leave goes to the larger ones.
+        """Sources without frames in a room: a share each, and what is left of these to those that are worth most.
 
         Args:
             paths: of the sources.
@@ -259,17 +261,21 @@ class Budgeting:
             waiting: videos with which they share it.
         """
         tight = sum(map(self.still, paths)) > room or waiting
-        shorter = forms(map(self.sources.__getitem__, paths), self.costs, self.measure) if tight else {}
+        given = [self.sources[path] for path in paths] if tight else []
+        known = shapes(given, words=len(given) > 1)
+        shorter = forms(given, self.costs, self.measure, known)
         parts: dict[str, Part] = {}
         ranked = sorted(paths, key=self.still)
         for number, path in enumerate(ranked):
             parts[path] = self.part(path, room // (len(paths) - number + waiting), shorter.get(path))
             room -= parts[path].tokens
-        for path in () if waiting else ranked:  # what shorter forms leave suffices for some of them whole
-            more = self.still(path) - parts[path].tokens
-            if 0 < more <= room and parts[path].how != CHOSEN:
-                parts[path] = Part(self.sources[path], self.still(path))
-                room -= more
+        if room and not waiting and len(given) > 1:
+            worth = ranks(given, known=known)
+            for path in sorted(paths, key=lambda path: (-worth[path], path)):
+                if parts[path].how and parts[path].how not in (CHOSEN, LATER):
+                    before = parts[path].tokens
+                    parts[path] = self.part(path, before + room, shorter.get(path))
+                    room -= parts[path].tokens - before
         return parts
 
     def part(self, path: str, room: int, shorter: Form | None) -> Part:
@@ -280,7 +286,7 @@ class Budgeting:
             return Part(self.sources[path], self.still(path))
         if path in self.base.estimated:
             return Part(self.sources[path], room, LATER, LATER)
-        return beginning(shorter or Form(self.sources[path], self.costs[path]), room)
+        return within(Form(self.sources[path], self.costs[path]), shorter, room)
 
     def filmed(self, rooms: Mapping[str, int]) -> Seen:
         """The corpus with its videos' frames chosen: within their budgets, the others in what is left."""
@@ -360,9 +366,10 @@ class Budgeting:
         share = f"{budget:g} of {self.division.room:,} tokens: " if isinstance(budget, float) else ""
         head = f"{key} (budget {share}{room:,} of its {whole:,})"
         hows = Counter(parts[path].how for path in paths)
+        looks = f"; {BY_LOOK}" if (hows[SIGNATURES] or hows[MIXED]) and not installed() else ""
         if len(paths) == 1:
-            return f"{head}: {parts[paths[0]].words}"
-        return f"{head}: " + ", ".join(f"{count:,} {MANY.get(how, how)}" for how, count in hows.items())
+            return f"{head}: {parts[paths[0]].words}{looks}"
+        return f"{head}: " + ", ".join(f"{count:,} {MANY.get(how, how)}" for how, count in hows.items()) + looks
 
     def unread(self, dropped: Sequence[str]) -> Iterable[str]:
         """That budgets crowded others out."""

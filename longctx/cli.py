@@ -42,9 +42,22 @@ def read(options: argparse.Namespace) -> int:
     from longctx.reading import counted, read_json
     from longctx.views import manifest
 
+    if options.map:
+        return _map(options)
     corpus, basis = counted(_read(options), options.model)
     result = read_json(corpus, basis)
     _print(options, result, lambda: manifest.text(result))
+    return DONE
+
+
+def _map(options: argparse.Namespace) -> int:
+    """``longctx read --map``: files and what they define, what is worth most first, within the budget."""
+    from longctx import maps
+
+    if options.json:
+        raise UsageError("--map is text for people, and --json was asked for", hint="longctx read PATH --json tells of files")
+    budget = _budget(options.budget) or maps.TOKENS
+    print(_printable(maps.repository_map(_read(options, whole=True), budget, options.model)))
     return DONE
 
 
@@ -208,12 +221,13 @@ def _saved(options: argparse.Namespace, answer: Any) -> bool:
 
 
 # -- the way to a session --------------------------------------------------------------------------------------------
-def _read(options: argparse.Namespace) -> Any:
-    from longctx import sources
+def _read(options: argparse.Namespace, *, whole: bool = False) -> Any:
+    from longctx import fitting
 
-    names = ("engine", "pages_as_pictures", "junk", "redact")
+    names = ("include", "exclude", "engine", "pages_as_pictures", "junk", "redact")
     chosen = {name: getattr(options, name) for name in names} | {"password": _password(options)}
-    return sources.read(*options.paths, include=options.include, exclude=options.exclude, **chosen)
+    chosen |= {"budget": None if whole else _budget(options.budget), "model": options.model if options.run is read else None}
+    return fitting.read(*options.paths, **chosen)
 
 
 def _password(options: argparse.Namespace) -> str:
@@ -242,17 +256,34 @@ def _plan(options: argparse.Namespace) -> Any:
     return planning.plan(corpus, budgets=_budgets(options.budget), agree=_agree(options), **given)
 
 
+def _budget(given: Sequence[str]) -> int | None:
+    """``TOKENS`` for all that is read, as :func:`longctx.read` takes them."""
+    found = [words for words in given if _is_number(words)]
+    if len(found) > 1:
+        raise UsageError(f"--budget {found[1]} is the second one for all that is read", hint="give one")
+    return int(found[0]) if found else None
+
+
+def _is_number(words: str) -> bool:
+    return words.isascii() and words.isdigit()
+
+
 def _budgets(given: Sequence[str]) -> dict[str, float | int]:
     """``PATH=SHARE`` or ``PATH=TOKENS``, as :func:`longctx.plan` takes them."""
     found: dict[str, float | int] = {}
     for words in given:
+        if _is_number(words):
+            continue
         path, equals, number = words.rpartition("=")
         try:
-            value = int(number) if number.isascii() and number.isdigit() else float(number)
+            value = int(number) if _is_number(number) else float(number)
         except ValueError:
             equals = ""
         if not equals or not path:
-            raise UsageError(f"--budget {words!r} is no PATH=SHARE", hint="--budget lecture.mp4=0.5, or --budget src=20000")
+            raise UsageError(
+                f"--budget {words!r} is no PATH=SHARE",
+                hint="--budget lecture.mp4=0.5, --budget src=20000, or --budget 50000 for all",
+            )
         if path in found:
             raise UsageError(f"--budget {words!r} is the second one for {path!r}", hint="give one")
         found[path] = value
@@ -361,7 +392,26 @@ def _add_paths(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
 def _add_read(parser: argparse.ArgumentParser) -> None:
     _add_paths(parser)
     parser.add_argument("--model", help="count with this model's tokenizer: a hub id or a folder")
+    parser.add_argument(
+        "--budget",
+        action="append",
+        default=[],
+        metavar="TOKENS",
+        type=_tokens,
+        help="of all that is read; what does not fit is read by its signatures, its beginning or its name",
+    )
+    parser.add_argument(
+        "--map",
+        action="store_true",
+        help="print a map: files and what they define, what is worth most first (--budget: its size)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _tokens(words: str) -> str:
+    if not _is_number(words):
+        raise argparse.ArgumentTypeError(f"{words!r} is no number of tokens; longctx plan takes PATH=SHARE")
+    return words
 
 
 def _add_plan(parser: argparse.ArgumentParser, nargs: str = "*") -> None:
@@ -384,8 +434,9 @@ def _add_plan(parser: argparse.ArgumentParser, nargs: str = "*") -> None:
         "--budget",
         action="append",
         default=[],
-        metavar="PATH=SHARE",
-        help="of the room for sources, for a path, folder or pattern as it is cited: a share up to 1, or tokens (repeatable)",
+        metavar="[PATH=]SHARE",
+        help="of the room for sources, for a path, folder or pattern as it is cited: a share up to 1, or tokens (repeatable);"
+        " tokens without a path: of all that is read",
     )
     parser.add_argument("--no-store", dest="store", action="store_false", help="keep no prefix on disk")
     parser.add_argument(

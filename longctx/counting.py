@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from longctx import looking, planner, prompts, stream
-from longctx.corpus import Corpus, Segment, Source, Visual
+from longctx.corpus import Corpus, Lines, Segment, Source, Visual
 from longctx.errors import MissingPackageError
 from longctx.looking import Wishes
 from longctx.models import ModelFiles
 from longctx.planner import Geometry, Sampling, Sight
+from longctx.sources.outline import MOST
 from longctx.stream import Tokenizer, VisionFormat
 
 #: Tokens kept free for the text of a question when a prompt's length is planned.
@@ -125,6 +126,37 @@ class Exact:
         return found
 
 
+@dataclass(frozen=True)
+class Plain:
+    """Costs as ``longctx read`` counts them: of the text alone, and of what there is to look at as it is usually seen.
+
+    What frames a source is its name. A video whose frames are yet to be chosen is one thing with its subtitles.
+
+    Args:
+        tokenizer: None estimates.
+    """
+
+    tokenizer: Tokenizer | None
+
+    def costs(self, sources: Sequence[Source]) -> dict[str, Cost]:
+        """The cost of each source by its path."""
+        parts: list[Source] = []
+        for number, source in enumerate(sources):
+            bare = replace(source, segments=(), footage=None)
+            name = Segment(prompts.plain_path(source.path), Lines(source.path, 1, 1))
+            parts.append(replace(bare, path=f"{number} name", segments=(name,)))
+            parts += [replace(bare, path=f"{number} {i}", segments=(one,)) for i, one in enumerate(source.segments)]
+            parts += [replace(source, path=f"{number} look", segments=())] if source.footage is not None else []
+        counts, _ = stream.count(Corpus(tuple(parts), ()), self.tokenizer)
+        found = {}
+        for number, source in enumerate(sources):
+            segments = tuple(counts[f"{number} {i}"] for i in range(len(source.segments)))
+            if source.footage is not None:
+                segments = (sum(segments) + counts[f"{number} look"],)
+            found[source.path] = Cost(counts[f"{number} name"], segments)
+        return found
+
+
 class _Far(prompts.Frame):
     """Sets segments as if many stood before them."""
 
@@ -171,7 +203,8 @@ def exact(corpus: Corpus, tokenizer: Tokenizer, vision: VisionFormat | None) -> 
         vision: how it is shown things; None for one that cannot see.
     """
     frames = sum(int(source.footage.duration) // 10 + 2 for source in corpus.sources if source.footage is not None)
-    most = 3 * len(corpus.segments) + frames  # signatures are shorter than segments of text, and may be more
+    # Signatures are shorter than segments of text, and may be more.
+    most = sum((MOST if source.kind == "code" else 1) * len(source.segments) for source in corpus.sources) + frames
     return Exact(tokenizer, vision, 10 ** (len(str(most)) - 1))
 
 

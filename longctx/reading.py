@@ -18,12 +18,18 @@ def counted(corpus: Corpus, model: str | None = None) -> tuple[Corpus, str]:
         corpus: from :func:`longctx.read`.
         model: a hub id or a folder; None takes the vocabulary of the extra ``tokens``.
     """
-    counts, basis = stream.count(corpus, _tokenizer(model), stream.Counts(models.cache_folder() / "counts.sqlite"))
+    counts, basis = stream.count(corpus, tokenizer(model), stream.Counts(models.cache_folder() / "counts.sqlite"))
     return corpus.with_tokens(counts), basis
 
 
-def _tokenizer(model: str | None) -> stream.Encoder | None:
-    """The tokenizer, not opened yet where it can be told apart without: nearly all was counted before."""
+def tokenizer(model: str | None) -> stream.Encoder | None:
+    """What counts: the tokenizer of a named model, else the Qwen3.5 vocabulary; None where that is not installed.
+
+    It is not opened yet where it can be told apart without: nearly all was counted before.
+
+    Args:
+        model: a hub id or a folder.
+    """
     if model is not None:
         return stream.Tokenizer.unopened(models.find(model).folder)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -139,7 +140,7 @@ def test_budgets_need_a_corpus() -> None:
 
 # -- what is given up --------------------------------------------------------------------------------------------------
 def test_code_past_its_budget_is_read_by_its_signatures_and_the_plan_says_so(corpus: lc.Corpus) -> None:
-    plan = lc.plan(corpus, **GIVEN, window=SMALL, budgets={"src/retry.py": 0.3, "notes.md": 500})
+    plan = lc.plan(corpus, **GIVEN, window=SMALL, budgets={"src/retry.py": 0.15, "notes.md": 500})
     assert plan.whole
     text = text_of(plan, "src/retry.py")
     assert all(f"def retry_{n}(attempt, base={n}):" in text and f"number {n}." in text for n in range(12))
@@ -149,8 +150,8 @@ def test_code_past_its_budget_is_read_by_its_signatures_and_the_plan_says_so(cor
     room = plan.to_json()["segment_room"]
     assert shown["budget"]["key"] == "src/retry.py"
     assert (shown["budget"]["asked"], shown["budget"]["tokens"], shown["budget"]["read"]) == (
-        0.3,
-        int(0.3 * room),
+        0.15,
+        int(0.15 * room),
         "signatures",
     )
     assert shown["tokens"] < shown["budget"]["tokens"] < shown["budget"]["of_tokens"]
@@ -158,9 +159,19 @@ def test_code_past_its_budget_is_read_by_its_signatures_and_the_plan_says_so(cor
     (left,) = [entry for entry in plan.to_json()["left_out"] if entry["path"] == "src/retry.py"]
     assert "signatures" in left["reason"]
     assert left["tokens"] == pytest.approx(shown["budget"]["of_tokens"] - shown["tokens"], rel=0.02)
-    assert any(words.startswith("src/retry.py (budget 0.3 of") for words in plan.figures.warnings)
+    assert any(words.startswith("src/retry.py (budget 0.15 of") for words in plan.figures.warnings)
     (met,) = [entry for entry in plan.corpus.manifest if entry.path == "src/retry.py"]
     assert met.reason == "by budgets: signatures"
+
+
+def test_what_signatures_leave_of_a_budget_goes_to_the_first_lines_whole(corpus: lc.Corpus) -> None:
+    plan = lc.plan(corpus, **GIVEN, window=SMALL, budgets={"src/retry.py": 0.3, "notes.md": 500})
+    text, said = text_of(plan, "src/retry.py"), row(plan, "src/retry.py")["budget"]
+    lines = int(re.fullmatch(r"its first (\d+) lines, and signatures from there", said["read"])[1])  # type: ignore[index]
+    assert text.startswith("".join(code("retry", 12).splitlines(keepends=True)[:lines]))
+    assert all(text.count(f"def retry_{n}(attempt, base={n}):") == 1 for n in range(12))
+    assert "total_11" not in text
+    assert taken(plan, "src/retry.py") <= said["tokens"]
 
 
 def test_text_past_its_budget_is_read_from_its_beginning(corpus: lc.Corpus) -> None:
@@ -220,10 +231,10 @@ def test_in_one_budget_what_smaller_files_leave_goes_to_larger_ones(corpus: lc.C
     assert text_of(plan, "src/tiny.py") == code("tiny", 1)
     assert text_of(plan, "src/wait.py") == code("wait", 6)
     assert "def retry_11(" in text_of(plan, "src/retry.py")
-    assert "total" not in text_of(plan, "src/retry.py")
+    assert "total_11" not in text_of(plan, "src/retry.py")
     (words,) = [words for words in plan.figures.warnings if words.startswith("src (budget")]
     assert "2 whole" in words
-    assert "1 by signatures" in words
+    assert "1 by signatures from some line on" in words
 
 
 def test_texts_of_one_budget_share_it_alike(tmp_path: Path) -> None:
@@ -317,7 +328,7 @@ def test_without_a_vocabulary_budgets_hold_by_estimates(clips: Path, folder: Pat
     plan = lc.plan([folder, clips], **GIVEN, budgets={"project/src": 1_000, "clips/long.mp4": 500})
     rows = {shown["path"]: shown for shown in plan.to_json()["sources"]}
     assert sum(shown["tokens"] for path, shown in rows.items() if path.startswith("project/src")) <= 1_000
-    assert rows["project/src/retry.py"]["budget"]["read"].startswith("signatures")
+    assert rows["project/src/retry.py"]["budget"]["read"].endswith("signatures from there")
     assert 0 < rows["clips/long.mp4"]["frames"] < rows["clips/other.mp4"]["frames"]
     assert rows["clips/long.mp4"]["tokens"] <= 500
 
@@ -325,9 +336,9 @@ def test_without_a_vocabulary_budgets_hold_by_estimates(clips: Path, folder: Pat
 def test_what_was_planned_stays_planned_where_a_smaller_window_turned_out_to_do(
     corpus: lc.Corpus, tiny_models: Callable[[str], Path], cache: Path
 ) -> None:
-    plan = lc.plan(corpus, model=tiny_models("llama"), store=False, budgets={"src": 2_500, "notes.md": 1_000})
+    plan = lc.plan(corpus, model=tiny_models("llama"), store=False, budgets={"src": 1_800, "notes.md": 1_300})
     assert plan.given is not None
-    assert (plan.given.division.window, plan.window) == (8_192, 4_096), "signatures take less than their budget"
+    assert (plan.given.division.window, plan.window) == (8_192, 4_096), "what is read takes less than the budgets"
     again = planning.without_frames(plan, "gone.mp4", [0.0], Job(lambda job: None, title="t"))
     assert again.whole
     assert again.stream.ids.tolist() == plan.stream.ids.tolist()
@@ -426,7 +437,7 @@ def test_what_is_still_to_be_read_as_text_keeps_to_its_budget(tmp_path: Path, he
 
 # -- what is shown -----------------------------------------------------------------------------------------------------
 def test_the_plan_shows_budgets_and_ways_in_both_views_and_as_json(corpus: lc.Corpus) -> None:
-    plan = lc.plan(corpus, **GIVEN, window=SMALL, budgets={"src/retry.py": 0.3, "notes.md": 500})
+    plan = lc.plan(corpus, **GIVEN, window=SMALL, budgets={"src/retry.py": 0.15, "notes.md": 500})
     views = plan._repr_mimebundle_()
     of = row(plan, "src/retry.py")["budget"]
     for view in (views["text/plain"], views["text/html"]):

@@ -84,6 +84,25 @@ def test_plan_without_paths_is_for_shopping(tmp_path: Path, capsys: pytest.Captu
     assert cli.main(["ask", "--model", "auto", "-q", "Why?"]) == 2
 
 
+def test_read_and_plan_take_a_budget_for_all_that_is_read(
+    project: Path, tiny_models: Callable[[str], Path], cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "long.md").write_text("Reading by reading.\n" * 400)
+    assert cli.main(["read", str(project), "--budget", "300", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert 0 < result["totals"]["tokens"] <= 300
+    assert "for the budget of 300 tokens" in result["files"][-1]["reason"]
+    command = ["plan", str(project), "--model", str(tiny_models("llama")), "--json"]
+    assert cli.main([*command, "--budget", "300", "--budget", "retry.py=0.5"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert {row["path"]: row for row in plan["sources"]}["retry.py"]["budget"]["asked"] == 0.5
+    assert sum(row["tokens"] for row in plan["sources"]) < 1_500
+    for wrong in (["read", str(project), "--budget", "src=300"], [*command, "--budget", "3", "--budget", "4"]):
+        assert cli.main(wrong) == 2
+    assert cli.main(["read", str(project), "--budget", "0"]) == 2
+    assert "budget=0 is no number of tokens" in capsys.readouterr().err
+
+
 def test_plan_takes_budgets_for_paths(
     project: Path, tiny_models: Callable[[str], Path], cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

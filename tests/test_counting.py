@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from longctx.errors import MissingPackageError
 from longctx.looking import Wishes
 from longctx.models import ModelFiles, foreseen
 from longctx.planner import Geometry, Sight, imagined, member
+from longctx.sources.outline import outline
 from tests.conftest import CHAT_TEMPLATE
 from tests.videos import make_video
 
@@ -80,6 +82,18 @@ def test_costs_are_those_of_the_stream_and_from_above_where_ids_get_longer(proje
     (number,) = [n for n, segment in corpus.segments.items() if segment.origin.path == "retry.py"]
     assert near["retry.py"].segments == (made.tokens_per_segment[number],)
     assert far["retry.py"].total == near["retry.py"].total + 3, "three more digits"
+
+
+def test_signatures_cost_no_more_than_was_counted_however_many_they_are(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A reading was sent.\n" * 40 * 270)
+    (tmp_path / "many.py").write_text("".join(f"def f_{n}(x):\n    y = x\n    return y\n" for n in range(780)))
+    corpus, tokenizer = lc.read(tmp_path), stream.qwen()
+    text, whole = corpus.sources
+    shown = replace(whole, segments=outline(whole))
+    assert 3 * len(corpus.segments) < 1_000 < len(text.segments) + len(shown.segments)
+    counted = counting.exact(corpus, tokenizer, None).costs([shown])["many.py"].total
+    made = stream.build(lc.Corpus((text, shown), ()), tokenizer, prompts.Frame()).tokens_per_source["many.py"]
+    assert made <= counted < 1.1 * made
 
 
 def test_estimated_costs_are_those_of_the_estimate_and_count_frames_that_are_shown(project: Path) -> None:

@@ -27,7 +27,7 @@ FLOORS = [
     ["looking", "reading", "speech", "engines", "speeds", "keeping", "reopening"],
     ["choosing", "counting"],
     ["portions"],
-    ["budgeting"],
+    ["budgeting", "fitting", "maps"],
     ["plans"],
     ["planning"],
     ["assembly"],

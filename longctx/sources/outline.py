@@ -1,91 +1,89 @@
-"""Code by its signatures: the lines on which a program names what it defines, and the first line of what each is for.
+"""Code by its signatures: the lines on which a program says what it defines, and the first line of what each is for.
 
-By their look, as in ``code``: no parser, no language known but by its file's ending. The segments are lines of the file as they
-stand in it, so that what is cited from them stands where it is said to stand.
+The segments are lines of the file as they stand in it, so that what is cited from them stands where it is said to stand. None
+reaches over the end of a segment of the whole source: a source may be read whole to the end of a segment and by its signatures
+from there.
 """
 
 from __future__ import annotations
 
-import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from longctx.corpus import Lines, Segment, Source, split_lines
-from longctx.sources.code import defined, holds_members
+from longctx.corpus import Lines, Segment, Source
+from longctx.sources.looks import LONGEST, MOST_LINES
+from longctx.sources.shapes import Shape, shapes, stretches
+from longctx.sources.text import MAX_LINES
 
-#: Lines that the head of one definition may take.
-MOST_LINES = 12
 #: Lines between two signatures that are kept, rather than a mark for a segment of its own: a mark costs about as much.
 GAP = 1
-#: A longer line is no signature: minified code.
-LONGEST = 300
-_DECORATOR = re.compile(r"\s*(?:@|#\[|\[\w+.*\]\s*$)")
-_DOCUMENTED = re.compile(r"\s*[rRuU]?(?:\"\"\"|''')")
+#: Signatures that a segment of the whole source may hold, each a line at least.
+MOST = 1 + MAX_LINES // (GAP + 2)
 
 
-def outline(source: Source) -> tuple[Segment, ...]:
+def outline(source: Source, shape: Shape | None = None) -> tuple[Segment, ...]:
     r"""The signatures of a source of code, as segments; empty where it has none or is no code.
+
+    Args:
+        source: whole.
+        shape: from :func:`longctx.sources.shapes.shapes`; None finds it.
 
     >>> text = "@cache\ndef f(x,\n      y):\n    z = x + y\n    return z\n\nclass A:\n    def g(self): ...\n"
     >>> shown = outline(Source("a.py", "/a.py", "code", 9, "", (Segment(text, Lines("a.py", 1, 8)),)))
     >>> [(str(segment.origin), segment.heading) for segment in shown]
     [('a.py:1-3', 'f'), ('a.py:7-8', 'A')]
     """
-    if source.kind != "code" or not all(isinstance(segment.origin, Lines) for segment in source.segments):
+    shape = shape or shapes([source]).get(source.path)
+    if shape is None:
         return ()
-    lines = split_lines("".join(segment.text for segment in source.segments))
+    paper = _Paper(shape, [segment.origin.last for segment in source.segments if isinstance(segment.origin, Lines)])
     return tuple(
-        Segment("".join(lines[first:last]), Lines(source.path, first + 1, last), name)
-        for first, last, name in _joined(_signatures(lines, source.path))
+        Segment("".join(shape.lines[first:stop]), Lines(source.path, shape.numbers[first], shape.numbers[stop - 1]), name)
+        for first, stop, name in paper.joined()
     )
 
 
-def _joined(spans: Iterator[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
-    """Signatures that nearly touch are one segment, up to a size that can still be told apart."""
-    held: tuple[int, int, str] | None = None
-    for first, last, name in spans:
-        if held is not None and first - held[1] <= GAP and last - held[0] <= 2 * MOST_LINES:
-            held = (held[0], max(last, held[1]), held[2])
-            continue
-        if held is not None:
+@dataclass(frozen=True)
+class _Paper:
+    """Where a text may be cut.
+
+    Args:
+        shape: of the text.
+        ends: the last line of each segment of it, ascending.
+    """
+
+    shape: Shape
+    ends: Sequence[int]
+
+    def holds(self, first: int, stop: int) -> bool:
+        """Whether lines follow each other in one segment, none of them too long."""
+        numbers = self.shape.numbers
+        return (
+            numbers[stop - 1] - numbers[first] == stop - 1 - first
+            and bisect_left(self.ends, numbers[first]) == bisect_left(self.ends, numbers[stop - 1])
+            and all(len(self.shape.lines[line]) <= LONGEST for line in range(first, stop))
+        )
+
+    def cut(self) -> Iterator[tuple[int, int, str]]:
+        """Stretches that are worth reading alone, each in one segment."""
+        for first, stop, name in stretches(self.shape):
+            begin = first
+            for line in range(first, stop):
+                if not self.holds(begin, line + 1):
+                    yield from [(begin, line, name)] if begin < line else ()
+                    begin = line if self.holds(line, line + 1) else line + 1
+            yield from [(begin, stop, name)] if begin < stop else ()
+
+    def joined(self) -> Iterator[tuple[int, int, str]]:
+        """Those that nearly touch are one, up to a size that can still be told apart."""
+        held: tuple[int, int, str] | None = None
+        for first, stop, name in self.cut():
+            if held and first - held[1] <= GAP and stop - held[0] <= 2 * MOST_LINES and self.holds(held[0], stop):
+                held = (held[0], max(stop, held[1]), held[2])
+                continue
+            if held:
+                yield held
+            held = (first, stop, name)
+        if held:
             yield held
-        held = (first, last, name)
-    if held is not None:
-        yield held
-
-
-def _signatures(lines: Sequence[str], path: str) -> Iterator[tuple[int, int, str]]:
-    """Half-open stretches of lines, ascending, and what each defines: at the margin, and the members of what has members."""
-    open_: list[tuple[int, bool]] = []  # indentation of the definitions around a line, and whether each may have members
-    done = 0
-    for index, line in enumerate(lines):
-        stripped = line.strip()
-        if index < done or not stripped or len(line) > LONGEST:
-            continue
-        indent = len(line.expandtabs(4)) - len(line.expandtabs(4).lstrip())
-        while open_ and open_[-1][0] >= indent:
-            open_.pop()
-        if (indent and not open_) or (open_ and not open_[-1][1]):
-            continue
-        if name := defined(stripped, path, inside=bool(open_)):
-            open_.append((indent, holds_members(stripped)))
-            first, done = _decorated(lines, index, done), _end(lines, index)
-            yield first, done, name
-
-
-def _decorated(lines: Sequence[str], index: int, least: int) -> int:
-    while index > least and _DECORATOR.match(lines[index - 1]):
-        index -= 1
-    return index
-
-
-def _end(lines: Sequence[str], index: int) -> int:
-    """After the line on which the head ends, and after the first line of its docstring."""
-    depth, last = 0, index
-    for last in range(index, min(index + MOST_LINES, len(lines))):
-        depth += sum(map(lines[last].count, "([")) - sum(map(lines[last].count, ")]"))
-        if depth <= 0:
-            break
-    else:
-        return index + 1  # brackets that never close are of some other text: the line alone
-    after = last + 1
-    return after + 1 if after < len(lines) and _DOCUMENTED.match(lines[after]) and len(lines[after]) <= LONGEST else after

@@ -29,6 +29,7 @@ _LOOK = 0.1
 COMMAND = (sys.executable, "-P", "-W", "ignore", "-m", "longctx.sources.worker")
 #: How readers are called in messages, by the first word of what is asked for.
 _READERS = {"pdf": "the PDF reader", "page": "the PDF reader", "ocr": "the text recogniser", "inside": "the picture reader"}
+_READERS |= {"code": "the parser of code"}
 _READERS |= {"docx": "the Word reader", "pptx": "the PowerPoint reader", "xlsx": "the Excel reader", "epub": "the EPUB reader"}
 _READERS |= {"html": "the HTML reader"}
 

@@ -1,11 +1,13 @@
-"""Code by its signatures: what is kept is what stands in the file, where it stands."""
+"""Code by its signatures: what is kept is what stands in the file, where it stands; with a parser and without."""
 
 from __future__ import annotations
 
 import pytest
 
-from longctx.corpus import Lines, Source, split_lines
-from longctx.sources.outline import LONGEST, outline
+from longctx.corpus import Lines, Segment, Source, split_lines
+from longctx.sources import shapes
+from longctx.sources.looks import LONGEST
+from longctx.sources.outline import outline
 from longctx.sources.text import parse_text
 
 PYTHON = '''"""A module."""
@@ -39,7 +41,7 @@ class Station:
         return True
 
 
-LATER = [wait(
+later = [wait(
     1)]
 '''
 JAVA = """public class Station {
@@ -85,6 +87,12 @@ export const wait = (attempt) => {
 """
 
 
+@pytest.fixture(autouse=True, params=["parsed", "by look"])
+def parser(request, monkeypatch):
+    monkeypatch.setattr(shapes, "installed", lambda: request.param == "parsed")
+    return request.param
+
+
 def source(path: str, text: str, kind: str = "code") -> Source:
     data = text.encode()
     return Source(path, f"/{path}", kind, len(data), "", parse_text(path, kind, data, len(data)).segments)
@@ -101,7 +109,7 @@ def shown(path: str, text: str) -> str:
             "a.py",
             PYTHON,
             ["@cache\ndef wait(\n", "    base=2,\n):\n", "before the next try.", "class Station:", "def __init__(self, name):"],
-            ["Doubles", "inner", "return", "self.sent", "LATER", "import"],
+            ["Doubles", "inner", "return", "self.sent", "later", "import"],
         ),
         ("a.py", PYTHON, ['"""Sends readings."""', "    @property\n    def ready(self):\n"], ["self.name"]),
         ("A.java", JAVA, ["class Station {", "    @Override\n", "int wait(int attempt,\n", "int base) {"], ["twice", "send("]),
@@ -147,3 +155,28 @@ def test_a_bracket_that_never_closes_costs_its_line_only():
     text = "def f(\n" + "    x,\n" * 40
     (segment,) = outline(source("a.py", text))
     assert segment.text == "def f(\n"
+
+
+def test_of_a_long_comment_above_a_definition_the_first_words_are_kept(parser):
+    text = "/**\n * Waits.\n *\n * Long.\n * Longer.\n * Longest.\n */\nint wait(int n) {\n  return n;\n}\n"
+    found = [(segment.origin.first, segment.origin.last) for segment in outline(source("a.c", text))]
+    assert found == ([(1, 2), (8, 8)] if parser == "parsed" else [(8, 8)])
+
+
+def test_no_signature_reaches_over_the_end_of_a_segment_of_the_whole_source():
+    text = "".join(f"def f_{n}(\n    x,\n    y,\n): return x\n" for n in range(60))
+    whole = source("a.py", text)
+    ends = {segment.origin.last for segment in whole.segments}
+    shown = outline(whole)
+    assert len(ends) > 3
+    assert not [s for s in shown if any(s.origin.first <= end < s.origin.last for end in ends)]
+    assert "".join(segment.text for segment in shown) == text
+
+
+def test_lines_that_were_not_read_do_not_move_the_others():
+    lines = [f"def f_{n}(x): return x\n" for n in range(9)]
+    parts = [(1, 3), (7, 9)]
+    made = tuple(Segment("".join(lines[first - 1 : last]), Lines("a.py", first, last)) for first, last in parts)
+    shown = outline(Source("a.py", "/a.py", "code", 9, "", made))
+    assert [(segment.origin.first, segment.origin.last) for segment in shown] == parts
+    assert "".join(segment.text for segment in shown) == "".join(lines[:3] + lines[6:])
