@@ -208,7 +208,7 @@ def _saved(options: argparse.Namespace, answer: Any) -> bool:
 def _read(options: argparse.Namespace) -> Any:
     from longctx import sources
 
-    chosen = {"engine": options.engine, "pages_as_pictures": options.pages_as_pictures}
+    chosen = {"engine": options.engine, "pages_as_pictures": options.pages_as_pictures, "submodules": options.submodules}
     return sources.read(*options.paths, include=options.include, exclude=options.exclude, **chosen)
 
 
@@ -219,8 +219,10 @@ def _plan(options: argparse.Namespace) -> Any:
     given = {key: getattr(options, key) for key in names.split()}
     if not options.paths and options.budget:
         raise UsageError("--budget says what is read of a source, and there is no PATH")
-    if not options.paths and (options.include or options.exclude or options.pages_as_pictures or options.engine):
-        raise UsageError("--include, --exclude, --pages-as-pictures and --engine say what is read, and there is no PATH")
+    said = options.include or options.exclude or options.pages_as_pictures or options.engine or options.submodules
+    if not options.paths and said:
+        what = "--include, --exclude, --pages-as-pictures, --engine and --submodules say what is read"
+        raise UsageError(f"{what}, and there is no PATH")
     corpus = _read(options) if options.paths else None
     return planning.plan(corpus, budgets=_budgets(options.budget), agree=_agree(options), **given)
 
@@ -335,6 +337,7 @@ def _add_paths(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
     parser.add_argument(
         "--pages-as-pictures", action="store_true", help="show every page of a PDF as a picture, besides its text"
     )
+    parser.add_argument("--submodules", action="store_true", help="read the files of checked out git submodules too")
     parser.add_argument("--engine", choices=("av", "decord"), help="which library reads video (default av: PyAV)")
 
 

@@ -33,6 +33,7 @@ def read(
     max_file_bytes: int = MAX_FILE_BYTES,
     pages_as_pictures: bool = False,
     engine: str | None = None,
+    submodules: bool = False,
     job: Job[Any] | None = None,
 ) -> Corpus:
     """Read folders and files into a corpus. Loads no model; one bad file never ends it.
@@ -47,6 +48,8 @@ def read(
         max_file_bytes: of one text file; what is longer is cut at a line end, and its row says by how much.
         pages_as_pictures: whether the model sees every page of a PDF besides its text; of pages without text it does anyway.
         engine: that decodes video: ``"av"`` or ``"decord"``; None takes PyAV, and decord where PyAV is missing.
+        submodules: whether the files of git submodules that are checked out are read with the repository; without it each
+            submodule has a row.
         job: told about progress, in files; its stop ends the reading.
 
     Returns:
@@ -68,7 +71,7 @@ def read(
     """
     if max_file_bytes < 1:
         raise UsageError(f"max_file_bytes={max_file_bytes}: at least one byte must be read")
-    wanted = _Wanted(Patterns.of(include, "include"), Patterns.of(exclude, "exclude"))
+    wanted = _Wanted(Patterns.of(include, "include"), Patterns.of(exclude, "exclude"), submodules)
     chosen = chosen_engine(engine)
     roots, again = find_roots(paths)
     with ParserProcess() as parser:
@@ -81,10 +84,11 @@ def read(
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What the user's patterns let through."""
+    """What the user's patterns let through, and whether submodules are read."""
 
     include: Patterns
     exclude: Patterns
+    submodules: bool = False
 
     def obstacle(self, name: str, *, named: bool) -> Parsed | None:
         """Why a path is left out; a file that was named itself need not be included."""
@@ -137,15 +141,13 @@ class _Reading:
                 name, root.file, self.wanted.obstacle(name, named=True) or Obstacles(os.path.dirname(root.file)).of(root.file)
             )
             return
-        listed = listing(root.file)
-        if listed.note:
-            self.rows.append(Row(root.name or ".", "folder", "read", listed.note))
+        listed = listing(root.file, submodules=self.wanted.submodules)
+        for name, note in listed.notes:
+            self.rows.append(Row(_cited(root, name), "folder", "read", note))
         obstacles = Obstacles(root.file)
         for found in listed.found:
-            settled = self.wanted.obstacle(found.name, named=False) or obstacles.of(found.file)
-            if found.trouble:
-                settled = Parsed("folder", status="failed", reason=found.trouble)
-            yield _Entry("/".join(part for part in (root.name, found.name.rstrip("/")) if part), found.file, settled)
+            settled = self.wanted.obstacle(found.name, named=False) or found.settled or obstacles.of(found.file)
+            yield _Entry(_cited(root, found.name), found.file, settled)
 
     def _companions(self, named: Sequence[_Entry], met: set[str]) -> Iterator[_Entry]:
         """Subtitles beside videos that were named by themselves; those in a folder are listed with it."""
@@ -190,6 +192,11 @@ class _Reading:
         if self.job is not None:
             self.job.check()
             self.job.report("read", done, total, unit="files")
+
+
+def _cited(root: Root, name: str) -> str:
+    """A path below a root as it is cited; of the root itself its own name, or ``"."``."""
+    return "/".join(part for part in (root.name, name) if part and part != ".") or "."
 
 
 def _beside(entries: Sequence[_Entry]) -> dict[str, list[_Entry]]:
