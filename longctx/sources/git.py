@@ -19,8 +19,8 @@ MAX_COMMITS = 2000
 #: :func:`changes` for what does not.
 HALF_LIFE = 6.0
 _SETTINGS = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "protocol.allow=never", "log.showSignature=false")
-#: What a git that started this process (a hook, an alias) may have set for its own repository: ``git rev-parse --local-env-vars``.
-#: Only GIT_CONFIG_COUNT stays, by which users name safe folders.
+#: What a git that started this process (a hook, an alias) may have set for its own repository, as git itself lists it
+#: (``git rev-parse --local-env-vars``). Only GIT_CONFIG_COUNT stays, by which users name safe folders.
 _ELSEWHERE = frozenset(
     {
         "GIT_ALTERNATE_OBJECT_DIRECTORIES",

@@ -42,9 +42,9 @@ class _Rule:
 class Ignores:
     """The .gitignore files that hold in a folder, outermost first; the innermost that says anything decides.
 
-    Git's rules, byte for byte. pathspec, which reads the patterns of users, takes characters for bytes, knows no ``[[:alpha:]]``,
-    strips other spaces, and lets a rule for a folder decide over everything in it; git, and so a walk, looks at every folder
-    on the way.
+    Git's rules, byte for byte. pathspec, which reads the patterns of users, takes characters for bytes, knows no
+    ``[[:alpha:]]``, strips other spaces, can take minutes for one name, and lets a rule for a folder decide over everything in
+    it; git, and so a walk, looks at every folder on the way.
 
     Args:
         rules: each file's, last line first, with the folder in which it stands.
