@@ -12,6 +12,7 @@ from io import BufferedReader
 from typing import Any
 
 from longctx.corpus import Row, Source
+from longctx.sources.archives import is_archive
 from longctx.sources.decoding import decode
 from longctx.sources.kinds import kind_of, picture_of
 from longctx.sources.notebook import parse_notebook
@@ -102,6 +103,8 @@ class FileReader:
             return _not_a_picture(head)
         if kind == "video":
             return self._named_video(opened, head)
+        if is_archive(path) and not _is_text(head):
+            return Parsed("archive", status="skipped", reason="an archive: name it itself to read what is in it")
         if b"\x00" in head and kind != "notebook" and not head.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
             return Parsed("binary", status="skipped", reason="binary")
         if size > (LARGEST_NOTEBOOK if kind == "notebook" else LARGEST):

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from longctx.corpus import Corpus, Row, Source
 from longctx.errors import EmptyCorpusError, UsageError
 from longctx.jobs import Job
+from longctx.places import cache_folder
+from longctx.sources.archives import hidden, unpacked
 from longctx.sources.files import FileReader
 from longctx.sources.ignores import Patterns
 from longctx.sources.kinds import kind_of, may_be_video
-from longctx.sources.listing import listing
+from longctx.sources.listing import listing, walked
 from longctx.sources.obstacles import Obstacles
 from longctx.sources.parsed import Parsed
 from longctx.sources.process import ParserProcess
@@ -38,11 +40,12 @@ def read(
 ) -> Corpus:
     """Read folders and files into a corpus. Loads no model; one bad file never ends it.
 
-    A folder is read as git lists it, or by the .gitignore files in it. A file that is named itself is read even if ignored.
+    A folder is read as git lists it, or by the .gitignore files in it. A file that is named itself is read even if ignored. A
+    .zip or .tar (.gz, .bz2, .xz) that is named is read like the folder that was packed: it is unpacked once, into the cache.
 
     Args:
-        paths: folders and files, at least one; ``~`` is the home folder. Names are relative to a single folder; with several
-            paths they begin with the name of theirs.
+        paths: folders, files and archives, at least one; ``~`` is the home folder. Names are relative to a single folder or
+            archive; with several paths they begin with the name of theirs.
         include: patterns as in a .gitignore file; what is found in folders is read only if it matches.
         exclude: patterns; what matches is left out, and has a row that says so.
         max_file_bytes: of one text file; what is longer is cut at a line end, and its row says by how much.
@@ -121,7 +124,7 @@ class _Reading:
 
     def corpus(self, roots: Sequence[Root], again: Sequence[str]) -> Corpus:
         listed = [(root, entry) for root in roots for entry in self._entries(root)]
-        named = [entry for root, entry in listed if not root.is_folder]
+        named = [entry for root, entry in listed if not root.is_folder and not root.is_archive]
         found = [entry for _, entry in listed]
         entries = list(_unique([*found, *self._companions(named, {entry.file for entry in found})]))
         beside = _beside(entries)
@@ -135,6 +138,9 @@ class _Reading:
         return Corpus(tuple(self.sources), tuple(self.rows))
 
     def _entries(self, root: Root) -> Iterator[_Entry]:
+        if root.is_archive:
+            yield from self._unpacked(root)
+            return
         if not root.is_folder:
             name = root.name or os.path.basename(root.file)
             yield _Entry(
@@ -146,6 +152,20 @@ class _Reading:
             self.rows.append(Row(_cited(root, name), "folder", "read", note))
         obstacles = Obstacles(root.file)
         for found in listed.found:
+            settled = self.wanted.obstacle(found.name, named=False) or found.settled or obstacles.of(found.file)
+            yield _Entry(_cited(root, found.name), found.file, settled)
+
+    def _unpacked(self, root: Root) -> Iterator[_Entry]:
+        """The entries of an archive: a row for itself, what was not unpacked, and what is read where it was unpacked."""
+        archive = unpacked(root.file, cache_folder(), self.reader.check)
+        listed = () if archive.folder is None else walked(archive.folder).found
+        missing = archive.files - len(listed)
+        told = replace(archive.told, reason="; ".join(filter(None, (archive.told.reason, hidden(missing)))))
+        yield _Entry(root.name or os.path.basename(root.file), root.file, told)
+        for name, became in archive.rows:
+            yield _Entry(_cited(root, name), root.file, became)
+        obstacles = Obstacles(archive.folder or "")
+        for found in listed:
             settled = self.wanted.obstacle(found.name, named=False) or found.settled or obstacles.of(found.file)
             yield _Entry(_cited(root, found.name), found.file, settled)
 
@@ -246,7 +266,7 @@ def _nothing(roots: Sequence[Root], rows: Sequence[Row]) -> EmptyCorpusError:
     told = ", ".join(reason if len(rows) == 1 else f"{number:,} × {reason}" for reason, number in reasons.most_common(4))
     return EmptyCorpusError(
         f"nothing readable in {where}: {told}",
-        hint="text, code, Markdown, notebooks, PDF, pictures and video can be read; check include and exclude",
+        hint="text, code, Markdown, notebooks, PDF, pictures, video and archives can be read; check include and exclude",
     )
 
 
