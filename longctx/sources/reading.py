@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from longctx.corpus import Corpus, Row, Source
@@ -26,6 +27,8 @@ from longctx.sources.video.subtitles import SUFFIXES, video_of
 
 #: Bytes of one text file that are read. Source code is far below; data files and logs are cut.
 MAX_FILE_BYTES = 1_000_000
+#: How the reason of a file begins that the corpus behind which it would stand has already.
+_AGAIN = "read before, as "
 
 
 def read(
@@ -36,6 +39,7 @@ def read(
     pages_as_pictures: bool = False,
     engine: str | None = None,
     submodules: bool = False,
+    behind: Corpus | None = None,
     job: Job[Any] | None = None,
 ) -> Corpus:
     """Read folders and files into a corpus. Loads no model; one bad file never ends it.
@@ -53,6 +57,8 @@ def read(
         engine: that decodes video: ``"av"`` or ``"decord"``; None takes PyAV, and decord where PyAV is missing.
         submodules: whether the files of git submodules that are checked out are read with the repository; without it each
             submodule has a row.
+        behind: a corpus that what is read is put behind, as it is. Names begin with the name of their path, as with several;
+            a file that is in it already, unchanged, is not read again.
         job: told about progress, in files; its stop ends the reading.
 
     Returns:
@@ -76,12 +82,13 @@ def read(
         raise UsageError(f"max_file_bytes={max_file_bytes}: at least one byte must be read")
     wanted = _Wanted(Patterns.of(include, "include"), Patterns.of(exclude, "exclude"), submodules)
     chosen = chosen_engine(engine)
-    roots, again = find_roots(paths)
+    roots, again = find_roots(paths, alone=behind is None)
     with ParserProcess() as parser:
         reader = FileReader(max_file_bytes, parser, job.check if job else _go_on, pages_as_pictures, chosen)
-        corpus = _Reading(reader, wanted, job).corpus(roots, again)
-    if not corpus.sources:
-        raise _nothing(roots, corpus.manifest)
+        reading = _Reading(reader, wanted, job, behind or Corpus((), ()))
+        corpus = reading.corpus(roots, again)
+    if not reading.sources and not any(row.reason.startswith(_AGAIN) for row in reading.rows):
+        raise _nothing(roots, reading.rows)
     return corpus
 
 
@@ -118,6 +125,7 @@ class _Reading:
     reader: FileReader
     wanted: _Wanted
     job: Job[Any] | None
+    behind: Corpus
     rows: list[Row] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
     met: dict[str, str] = field(default_factory=dict)
@@ -126,7 +134,8 @@ class _Reading:
         listed = [(root, entry) for root in roots for entry in self._entries(root)]
         named = [entry for root, entry in listed if not root.is_folder and not root.is_archive]
         found = [entry for _, entry in listed]
-        entries = list(_unique([*found, *self._companions(named, {entry.file for entry in found})]))
+        met = [*found, *self._companions(named, {entry.file for entry in found})]
+        entries = list(_unique(met, (row.path for row in self.behind.manifest)))
         beside = _beside(entries)
         theirs = {subtitle.path for subtitles in beside.values() for subtitle in subtitles}
         for done, entry in enumerate(entries):
@@ -135,7 +144,12 @@ class _Reading:
                 self._read(entry, beside.get(entry.path, ()))
         self._report(len(entries), len(entries))
         self.rows += [Row(path, kind_of(path), "skipped", "duplicate: it was given more than once") for path in again]
-        return Corpus(tuple(self.sources), tuple(self.rows))
+        return Corpus((*self.behind.sources, *self.sources), (*self.behind.manifest, *self.rows))
+
+    @cached_property
+    def _before(self) -> dict[str, Source]:
+        """What is in the corpus already, by its file; the last one where it was read more than once."""
+        return {source.file: source for source in self.behind.sources}
 
     def _entries(self, root: Root) -> Iterator[_Entry]:
         if root.is_archive:
@@ -189,7 +203,7 @@ class _Reading:
                 self._read(one)
             return
         beside = next((found for one in subtitles if (found := self.reader.subtitles(one.path, one.file))), None)
-        row, source = self.reader.read(entry.path, entry.file, beside)
+        row, source = self._compared(*self.reader.read(entry.path, entry.file, beside))
         self.rows.append(row)
         self.sources += [source] if source else []
         for one in subtitles:
@@ -197,6 +211,16 @@ class _Reading:
                 self._account(one, entry.path, beside.name)
             else:
                 self._read(one)
+
+    def _compared(self, row: Row, source: Source | None) -> tuple[Row, Source | None]:
+        """What was read, unless it is there already as it is."""
+        before = self._before.get(source.file) if source else None
+        if source is None or before is None:
+            return row, source
+        if before.sha256 == source.sha256:
+            return replace(row, status="skipped", reason=f"{_AGAIN}{before.path}"), None
+        told = f"this file as it is now; {before.path} is what it was"
+        return replace(row, reason="; ".join(filter(None, (row.reason, told)))), source
 
     def _account(self, subtitle: _Entry, video: str, used: str) -> None:
         """The row of a file whose words are those of a video."""
@@ -244,13 +268,16 @@ def _subtitles_of(video: str) -> list[str]:
     return [os.path.join(folder, one) for one in names if one.endswith(SUFFIXES) and video_of(one, {stem: name})]
 
 
-def _unique(entries: Sequence[_Entry]) -> Iterator[_Entry]:
-    """Entries whose paths differ; two could meet where a file is named as another folder's file is."""
-    taken: Counter[str] = Counter()
+def _unique(entries: Sequence[_Entry], before: Iterable[str]) -> Iterator[_Entry]:
+    """Entries whose paths differ; two could meet where a file is named as another folder's file is, or as one before."""
+    taken = set(before)
     for entry in entries:
-        taken[entry.path] += 1
-        number = taken[entry.path]
-        yield entry if number == 1 else _Entry(f"{entry.path}~{number}", entry.file, entry.settled)
+        path, number = entry.path, 1
+        while path in taken:
+            number += 1
+            path = f"{entry.path}~{number}"
+        taken.add(path)
+        yield replace(entry, path=path)
 
 
 def _nothing(roots: Sequence[Root], rows: Sequence[Row]) -> EmptyCorpusError:

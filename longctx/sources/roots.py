@@ -40,8 +40,12 @@ class Root:
     is_archive: bool = False
 
 
-def find_roots(paths: Sequence[PathLike]) -> tuple[list[Root], list[str]]:
+def find_roots(paths: Sequence[PathLike], *, alone: bool = True) -> tuple[list[Root], list[str]]:
     """The roots of a read, each once, and the absolute paths of those that were given again.
+
+    Args:
+        paths: as the user named them.
+        alone: whether nothing else stands beside them, so that names may be relative to a single folder.
 
     Raises:
         UsageError: no path, or an empty one.
@@ -60,7 +64,7 @@ def find_roots(paths: Sequence[PathLike]) -> tuple[list[Root], list[str]]:
             once[real] = path
     names = _names(list(once.values()))
     roots = [_root(name, real) for name, real in zip(names, once, strict=True)]
-    if len(roots) == 1 and (roots[0].is_folder or roots[0].is_archive):
+    if alone and len(roots) == 1 and (roots[0].is_folder or roots[0].is_archive):
         roots = [replace(roots[0], name="")]
     return roots, list(dict.fromkeys(again))
 
