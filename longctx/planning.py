@@ -197,7 +197,11 @@ def extended(plan: Plan, more: Corpus, job: Job[Any], *, settled: bool = False) 
     }
     request = _settled(plan) if settled else _precise(plan)
     corpus = Corpus((*before.sources, *more.sources), (*before.manifest, *more.manifest))
-    return _made(replace(request, corpus=corpus, held=held), job)
+    made = _made(replace(request, corpus=corpus, held=held), job)
+    if made.whole or not held:
+        return made
+    fewer = _made(replace(request, corpus=corpus, held={}), job)  # frames are read anew then, but nothing is left out
+    return fewer if fewer.whole else made
 
 
 def _settled(plan: Plan) -> Request:

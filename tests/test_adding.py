@@ -10,6 +10,7 @@ import pytest
 
 import longctx as lc
 from longctx.errors import ClosedError, DoesNotFitError, EmptyCorpusError, ModelDamagedError, SourceNotFoundError
+from tests.videos import make_video
 
 MORE = "# Moon\n\nThe moon station sends a reading every two hours.\n"
 
@@ -217,3 +218,23 @@ def test_a_new_read_after_an_edit_keeps_the_head_before_it(
     usage = asked()
     assert usage.reused_tokens > usage.prompt_tokens // 2
     assert "other text" in usage.miss_reason
+
+
+def test_the_frames_that_were_chosen_of_a_video_stay_though_there_is_less_room(
+    project: Path, more: Path, tiny_models: Callable[[str], Path], cache: Path, tmp_path: Path
+) -> None:
+    make_video(project / "clip.mp4", [n / 10 for n in range(100)])
+    plan = lc.plan(lc.read(project), model=tiny_models("qwen3_5"), store=False, window=2048)
+    (more / "long.txt").write_text("a line about nothing\n" * 28)
+    make_video(more / "other.mp4", [n / 10 for n in range(50)])
+    joined = lc.read(more, behind=lc.read(project))
+    afresh = lc.plan(joined, model=tiny_models("qwen3_5"), store=False, window=2048)
+    session, _ = recorded(plan, "one", "two")
+    with session:
+        session.ask("First?")
+        head = session._head().ids
+        usage = session.add(more).ask("Second?").usage
+        assert session._head().ids[: len(head)] == head
+        assert usage.reused_tokens >= len(head)
+    assert afresh.stream.ids.tolist()[: len(plan.stream)] != plan.stream.ids.tolist(), "a new plan would choose fewer frames"
+    assert session.plan.whole

@@ -130,6 +130,8 @@ class FileReader:
         if not head:
             return Parsed("video", status="failed", reason="not a video: the file is empty")
         size = opened.status.st_size
+        if size > LARGEST and not is_recording(head):
+            return _too_large("video", size)
         usable = cut_off(opened.stream, size)
         until = usable if usable is not None and usable < size else None
 
