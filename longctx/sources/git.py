@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -175,21 +176,22 @@ def _unchanged(folder: str, name: str, committed: Mapping[str, str]) -> bool:
         return False
     file = os.path.join(folder, name)
     try:
-        if os.path.islink(file) or not os.path.isfile(file) or os.path.getsize(file) > _LARGEST_COMPARED:
+        status = os.lstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_COMPARED:
             return True
         with open(file, "rb") as stream:
             data = stream.read(1024)
             data = data if b"\x00" in data else data + stream.read()
     except OSError:
         return True
-    return b"\x00" in data[:1024] or committed[name] in _objects(data, committed[name])
+    return b"\x00" in data[:1024] or _is_object(data, committed[name])
 
 
-def _objects(data: bytes, like: str) -> set[str]:
-    """The ids that git would give a file, with its line ends as they are and as git may store them."""
-    kind = "sha1" if len(like) == 40 else "sha256"
-    forms = (data, data.replace(b"\r\n", b"\n"))
-    return {hashlib.new(kind, b"blob %d\0" % len(form) + form, usedforsecurity=False).hexdigest() for form in forms}
+def _is_object(data: bytes, name: str) -> bool:
+    """Whether a file is what git calls so, with its line ends as they are or as git may store them."""
+    make = hashlib.sha1 if len(name) == 40 else hashlib.sha256
+    forms = (data, data.replace(b"\r\n", b"\n")) if b"\r\n" in data else (data,)
+    return any(make(b"blob %d\0" % len(form) + form, usedforsecurity=False).hexdigest() == name for form in forms)
 
 
 def _names(output: bytes) -> list[str]:

@@ -159,7 +159,7 @@ class _Lister:
                     yield _Block(self.name(entry.path), [Found(self.name(entry.path), entry.path)])
 
     def name(self, file: str) -> str:
-        return os.path.relpath(file, self.top).replace(os.sep, "/")
+        return file[len(self.top) :].replace(os.sep, "/").lstrip("/") or "."
 
     def note(self, folder: str, words: str) -> None:
         if words:
