@@ -224,7 +224,7 @@ def _saved(options: argparse.Namespace, answer: Any) -> bool:
 def _read(options: argparse.Namespace, *, whole: bool = False) -> Any:
     from longctx import fitting
 
-    names = ("include", "exclude", "engine", "pages_as_pictures", "junk", "redact")
+    names = ("include", "exclude", "engine", "pages_as_pictures", "submodules", "junk", "redact")
     chosen = {name: getattr(options, name) for name in names} | {"password": _password(options)}
     chosen |= {"budget": None if whole else _budget(options.budget), "model": options.model if options.run is read else None}
     return fitting.read(*options.paths, **chosen)
@@ -248,10 +248,10 @@ def _plan(options: argparse.Namespace) -> Any:
     given = {key: getattr(options, key) for key in names.split()}
     if not options.paths and options.budget:
         raise UsageError("--budget says what is read of a source, and there is no PATH")
-    chosen = (options.include, options.exclude, options.pages_as_pictures, options.engine, options.junk, options.password)
-    if not options.paths and (any(chosen) or not options.redact):
-        words = "--include, --exclude, --pages-as-pictures, --engine, --junk, --no-redact and --password"
-        raise UsageError(f"{words} say what is read, and there is no PATH")
+    names_of_reading = ("include", "exclude", "pages_as_pictures", "engine", "submodules", "junk", "password")
+    if not options.paths and (any(getattr(options, name) for name in names_of_reading) or not options.redact):
+        words = ", ".join(f"--{name.replace('_', '-')}" for name in names_of_reading)
+        raise UsageError(f"{words} and --no-redact say what is read, and there is no PATH")
     corpus = _read(options) if options.paths else None
     return planning.plan(corpus, budgets=_budgets(options.budget), agree=_agree(options), **given)
 
@@ -385,6 +385,7 @@ def _add_paths(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
     )
     parser.add_argument("--junk", action="store_true", help="read lock, minified, generated, vendored and data files whole")
     parser.add_argument("--no-redact", dest="redact", action="store_false", help="leave private keys, tokens and passwords in")
+    parser.add_argument("--submodules", action="store_true", help="read the files of checked out git submodules too")
     parser.add_argument("--engine", choices=("av", "decord"), help="which library reads video (default av: PyAV)")
     parser.add_argument("--password", action="store_true", help=f"ask for the password of encrypted PDFs (or set {PASSWORD})")
 

@@ -18,7 +18,7 @@ from longctx.looking import Wishes
 from longctx.models import ModelFiles
 from longctx.planner import Geometry, Sampling, Sight
 from longctx.sources.outline import MOST
-from longctx.stream import Tokenizer, VisionFormat
+from longctx.stream import Encoder, Tokenizer, VisionFormat
 
 #: Tokens kept free for the text of a question when a prompt's length is planned.
 QUESTION_TOKENS = 128
@@ -136,7 +136,7 @@ class Plain:
         tokenizer: None estimates.
     """
 
-    tokenizer: Tokenizer | None
+    tokenizer: Encoder | None
 
     def costs(self, sources: Sequence[Source]) -> dict[str, Cost]:
         """The cost of each source by its path."""

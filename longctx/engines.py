@@ -55,24 +55,27 @@ def acquire(spec: LoadSpec, make: Make | None = None) -> Engine:
     return engine
 
 
-def change(engine: Engine, spec: LoadSpec, make: Make | None = None) -> bool:
-    """Have an engine that has loaded nothing yet load something else; whether it will.
+def change(engine: Engine, spec: LoadSpec, make: Make | None = None, *, again: bool = False) -> bool:
+    """Have an engine load something else; whether it will, or has loaded just that.
 
     Args:
-        engine: from :func:`acquire`; called from its own thread, before :meth:`Backend.load`.
+        engine: from :func:`acquire`; called from its own thread.
         spec: what to load instead.
         make: as for :func:`acquire`.
+        again: also where it has loaded something, which is given back then; else only before :meth:`Backend.load`.
     """
     key = _key(spec, make)
     with _lock:
         if _engines.get(key) is engine:
             return True
-        if engine.users > 1 or engine.loaded or key in _engines:
+        if engine.users > 1 or (engine.loaded and not again) or key in _engines:
             return False
         for old in [old for old, value in _engines.items() if value is engine]:
             del _engines[old]
         _engines[key] = engine
-        engine.backend, engine.spec = (make or _transformers)(spec), spec
+        if engine.loaded:
+            engine.backend.close()
+        engine.backend, engine.spec, engine.loaded = (make or _transformers)(spec), spec, False
     return True
 
 

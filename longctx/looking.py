@@ -87,6 +87,7 @@ def seen(
     lost: Mapping[str, Collection[float]],
     asked: Mapping[str, Any],
     told: str = "",
+    held: Mapping[str, Sampling] | None = None,
 ) -> Seen:
     """What a model is shown of a corpus.
 
@@ -99,6 +100,7 @@ def seen(
         lost: frames that cannot be decoded, by path.
         asked: what the planner is asked, by the names of its arguments.
         told: what of the corpus was read as text already, in words.
+        held: what was chosen of videos before, by path, where that is to stay; the others share what room is left.
     """
     if vision is None:
         return as_text(corpus, wishes, told)
@@ -108,8 +110,11 @@ def seen(
     sight = sight_of(geometry, vision)
     tokens, largest = _still_tokens(corpus, tokenizer, vision)
     largest = max(largest, planner.largest_patch(videos, sight, pixels=wishes.pixels))
+    fixed = [held[reel.path] for reel in videos if held and reel.path in held]
+    tokens += sum(sampling.tokens for sampling in fixed)
     room = planner.room(geometry, source_tokens=tokens, largest_item=largest, **asked)
-    return filmed(corpus, [Film(tuple(videos), room)], sight, geometry.rope, wishes, lost)
+    free = tuple(reel for reel in videos if not held or reel.path not in held)
+    return filmed(corpus, [Film(free, room)] if free else [], sight, geometry.rope, wishes, lost, fixed)
 
 
 @dataclass(frozen=True)
@@ -126,21 +131,28 @@ def sight_of(geometry: Geometry, vision: VisionFormat) -> Sight:
 
 
 def filmed(
-    corpus: Corpus, films: Sequence[Film], sight: Sight, rope: Rope, wishes: Wishes, lost: Mapping[str, Collection[float]]
+    corpus: Corpus,
+    films: Sequence[Film],
+    sight: Sight,
+    rope: Rope,
+    wishes: Wishes,
+    lost: Mapping[str, Collection[float]],
+    fixed: Sequence[Sampling] = (),
 ) -> Seen:
     """The corpus with its videos' frames chosen, as many as there is room for.
 
     Args:
         corpus: as it was read.
-        films: every video of it.
+        films: every video of it of which frames are still to be chosen.
         sight: of the model.
         rope: of its geometry.
         wishes: of the user.
         lost: frames that cannot be decoded, by path.
+        fixed: what was chosen of the other videos.
     """
     chosen: dict[str, Any] = {"fps": wishes.fps, "frames": wishes.frames, "pixels": wishes.pixels}
     found = [(film, planner.sample(film.reels, room=film.room.tokens, sight=sight, **chosen)) for film in films]
-    samplings = [sampling for _, some in found for sampling in some]
+    samplings = [*fixed, *(sampling for _, some in found for sampling in some)]
     shown = {sampling.path: Shown(sampling.frames, sampling.width, sampling.height) for sampling in samplings}
     made = _told(stream.sampled(corpus, shown, group=sight.temporal, lost=lost))
     notes = tuple(_left_out(path, len(places)) for path, places in lost.items())

@@ -24,7 +24,7 @@ from longctx.planner import Budget, Device, Figures, Geometry, Sight
 from longctx.plans import SQUEEZED, Plan, Reading, Request
 from longctx.stream import Tokenizer, VisionFormat, build
 
-__all__ = ["Agree", "embedded_model", "fulfilled", "loadable", "plan", "without_frames"]
+__all__ = ["Agree", "embedded_model", "extended", "fulfilled", "loadable", "plan", "without_frames"]
 
 #: More memory than any corpus takes.
 ENDLESS = 10**15
@@ -161,7 +161,8 @@ def fulfilled(plan: Plan, job: Job[Any], *, settled: bool = False) -> Plan:
     read, told = looking.read_as_text(plan.request.corpus, plan.request.wishes, job)
     _require_text(plan.files, read)
     # What was read goes on from here, kept or not: a disk may be full or read-only.
-    request = replace(_settled(plan) if settled else plan.request, corpus=read, told=told.words())
+    words = "; ".join(filter(None, (plan.request.told, told.words())))
+    request = replace(_settled(plan) if settled else plan.request, corpus=read, told=words)
     return _made(request, job)
 
 
@@ -178,13 +179,42 @@ def without_frames(plan: Plan, path: str, places: Collection[float], job: Job[An
     return _made(replace(_settled(plan), lost=lost), job)
 
 
+def extended(plan: Plan, more: Corpus, job: Job[Any], *, settled: bool = False) -> Plan:
+    """The plan with more sources behind those that it has: they stay as they are read, token for token, so that what was
+    prefilled of them is reused. A window that was not asked for may grow, and with it the YaRN step.
+
+    Args:
+        plan: of what is read already.
+        more: what is to stand behind it.
+        job: is told of progress.
+        settled: keep the window as it was planned; where it is too small now, segments are chosen for each question.
+    """
+    before = plan.request.corpus
+    assert before is not None, "a plan without a corpus is never loaded"
+    held = {
+        chosen.path: replace(chosen, frames=chosen.frames + len(plan.request.lost.get(chosen.path, ())))
+        for chosen in (plan.reading.samplings if plan.reading else ())
+    }
+    request = _settled(plan) if settled else _precise(plan)
+    corpus = Corpus((*before.sources, *more.sources), (*before.manifest, *more.manifest))
+    made = _made(replace(request, corpus=corpus, held=held), job)
+    if made.whole or not held:
+        return made
+    fewer = _made(replace(request, corpus=corpus, held={}), job)  # frames are read anew then, but nothing is left out
+    return fewer if fewer.whole else made
+
+
 def _settled(plan: Plan) -> Request:
     """The request with what must stay as it was planned, because the weights are loaded that way."""
-    kept = plan.figures
-    figures = {"window": kept.window, "chunk": kept.chunk, "bits": kept.bits, "dtype": kept.dtype}
-    figures |= {"kv_dtype": kept.kv_dtype, "kv_device": kept.kv_device}
     division = None if plan.given is None else plan.given.division
-    return replace(plan.request, figures={**plan.request.figures, **figures}, division=division)
+    request = _precise(plan)
+    return replace(request, figures={**request.figures, "window": plan.figures.window}, division=division)
+
+
+def _precise(plan: Plan) -> Request:
+    """The request with the precision of what was planned, and the chunk."""
+    names = ("chunk", "bits", "dtype", "kv_dtype", "kv_device")
+    return replace(plan.request, figures={**plan.request.figures, **{name: getattr(plan.figures, name) for name in names}})
 
 
 def _corpus(given: Corpus | str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Corpus:
@@ -213,7 +243,7 @@ def _tokenised(request: Request, geometry: Geometry, corpus: Corpus, tokenizer: 
     seen = (
         given.seen
         if given
-        else looking.seen(corpus, geometry, tokenizer, vision, request.wishes, request.lost, asked, request.told)
+        else looking.seen(corpus, geometry, tokenizer, vision, request.wishes, request.lost, asked, request.told, request.held)
     )
     if corpus.sources:
         _require_text(files, seen.corpus)
@@ -235,7 +265,8 @@ def _tokenised(request: Request, geometry: Geometry, corpus: Corpus, tokenizer: 
     )
     figures = replace(figures, notes=(*figures.notes, *seen.remarks), warnings=(*seen.warnings, *figures.warnings))
     counted = seen.corpus.with_tokens(tokens)
-    return Plan(request, figures, Reading(counted, tokenizer, made, vision, bool(seen.estimated), seen.notes, given))
+    reading = Reading(counted, tokenizer, made, vision, bool(seen.estimated), seen.notes, given, seen.samplings)
+    return Plan(request, figures, reading)
 
 
 def _given(

@@ -18,7 +18,7 @@ from longctx.corpus import Corpus
 from longctx.errors import DoesNotFitError, ModelNotFoundError, UsageError
 from longctx.looking import Wishes
 from longctx.models import ModelFiles
-from longctx.planner import Budget, Device, Division, Figures, launch
+from longctx.planner import Budget, Device, Division, Figures, Sampling, launch
 from longctx.stream import Tokenizer, TokenStream, VisionFormat
 from longctx.views import budget
 
@@ -40,6 +40,7 @@ class Request:
         budgets: shares of the room for segments (float) or tokens (int), by path, folder or pattern.
         division: of the room, where it is to stay as it was planned.
         lost: times of frames that turned out not to be decodable, by path.
+        held: what was chosen of videos that were read already, by path, so that they need not be read again.
         told: what of the corpus was read as text already, in words.
         remarks: what the plan says of the model: why it was chosen, where it is.
     """
@@ -53,6 +54,7 @@ class Request:
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     division: Division | None = None
     lost: Mapping[str, Collection[float]] = field(default_factory=dict)
+    held: Mapping[str, Sampling] = field(default_factory=dict)
     told: str = ""
     remarks: tuple[str, ...] = ()
 
@@ -69,6 +71,7 @@ class Reading:
         pending: whether pictures are still to be read as text, for a model that cannot see; figures are estimates then.
         notes: what the user should know of each answer.
         given: what budgets made of the corpus; None without budgets.
+        samplings: what was chosen of each video.
     """
 
     corpus: Corpus
@@ -78,6 +81,7 @@ class Reading:
     pending: bool = False
     notes: tuple[str, ...] = ()
     given: Given | None = None
+    samplings: tuple[Sampling, ...] = ()
 
 
 @dataclass(frozen=True)

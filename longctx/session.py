@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any
 
-from longctx import citations, conversations, engines, prompts, reopening, retrieval, showing
+from longctx import citations, conversations, engines, prompts, reopening, retrieval, showing, sources
 from longctx.answers import Answer
 from longctx.assembly import Exchange, Prompt, assemble, assemble_fitting
 from longctx.backends.base import Reuse, Sampling
@@ -24,7 +24,7 @@ from longctx.errors import ClosedError, ConversationError, FramesLostError, Stop
 from longctx.jobs import Job, in_kernel
 from longctx.models import with_weights
 from longctx.outcomes import Outcome
-from longctx.planning import fulfilled, loadable, plan, without_frames
+from longctx.planning import extended, fulfilled, loadable, plan, without_frames
 from longctx.plans import Plan
 from longctx.speech import Speech
 from longctx.stream import TokenStream
@@ -57,7 +57,8 @@ class Session:
         self._release = weakref.finalize(self, engines.release, self._engine)
         self._index: retrieval.Index | None = None
         self._last: Job[Any]
-        self._read: tuple[Reuse, float] | None = None  # of the corpus, while loading; the first answer accounts for it
+        self._read: tuple[Reuse, float] | None = None  # of the corpus, when it was read; the next answer accounts for it
+        self._coming = plan.request.corpus or plan.corpus  # with what is still to be added
         self.loading: Job[None] = Job(self._load, title=f"load {plan.model}")
         self._submit(self.loading)
 
@@ -98,6 +99,41 @@ class Session:
             ClosedError: the session was closed.
         """
         return self._ask(question, None, Sampling(temperature, top_p, top_k, max_tokens, seed, lookup), thinking, show)
+
+    def add(self, *paths: str | os.PathLike[str], show: bool = True, **options: Any) -> Session:
+        """Read more, and put it behind what is there, of which nothing is prefilled again.
+
+        The plan is made again with the options that it was made with, and ``session.plan`` is the new one. Where the corpus
+        outgrows the window, the window grows where none was asked for; a YaRN step that this needs is announced by the plan,
+        and reads all of it anew. Where it cannot grow, the plan's other ways are taken: segments are then chosen for each
+        question. The next answer says what was reused. In a notebook it returns once the files are read, and questions wait
+        for the rest; elsewhere it blocks until all is prefilled.
+
+        Args:
+            paths: folders, files and archives. Names begin with the name of their path, as with several given to
+                :func:`longctx.read`; one that is taken is numbered. A file that was read already and has not changed since is
+                not read twice; one that has changed is read as it is now, besides what it was.
+            show: whether progress is shown where the user looks.
+            options: as for :func:`longctx.read`.
+
+        Returns:
+            this session: ``session.add("notes/").ask("…")``.
+
+        Raises:
+            UsageError: as :func:`longctx.read`.
+            EmptyCorpusError: nothing readable was found.
+            DoesNotFitError: there is no memory for it, in any way; the session goes on as it was.
+            ClosedError: the session was closed.
+        """
+        if self.closed:
+            raise ClosedError("add: the session is closed", hint="load the plan again")
+        before = self._coming
+        read = sources.read(*paths, behind=before, **options)
+        more = Corpus(read.sources[len(before.sources) :], read.manifest[len(before.manifest) :])
+        if more.sources:
+            self._coming = read
+            self._run(Job(lambda job: self._add(job, more), title=f"add {_names(more)}"), show)
+        return self
 
     def reopen(self, path: str | os.PathLike[str]) -> Answer:
         """Go on with a saved conversation: gives its last answer, ``.ask`` follows up, ``.turns`` has them all.
@@ -162,14 +198,61 @@ class Session:
             raise ClosedError(f"{job.title}: the session is closed", hint="load the plan again")
         self._last = self._engine.worker.submit(job)
 
+    def _run(self, job: Job[None], show: bool) -> None:
+        """Have a job done, and outside of a notebook wait for it."""
+        self._submit(job)
+        settle = showing.present(showing.JobLive(job, self.plan)) if show else None
+        if not in_kernel():
+            try:
+                job.result()
+            finally:
+                if settle is not None:
+                    settle()
+
     def _load(self, job: Job[None]) -> None:
         if self.plan.pending:
             self.plan = self._fulfilled(job)
+        self._read_corpus(job)
+
+    def _add(self, job: Job[None], more: Corpus) -> None:
+        """Go on with more behind the corpus. What goes wrong on the way to the new plan leaves the session as it was."""
+        self.loading.result()
+        before = self.plan
+        head = len(self._head().ids) if before.whole else 0
+        try:
+            self.plan, self._index = self._extended(job, more), None
+            self._read_corpus(job, head)
+        except BaseException:
+            self.plan, self._index = before, None
+            engines.change(self._engine, before.spec(with_weights(before.files)), self._make, again=True)
+            lost = {source.path for source in more.sources}
+            left = (source for source in self._coming.sources if source.path not in lost)
+            self._coming = Corpus(tuple(left), tuple(row for row in self._coming.manifest if row not in more.manifest))
+            raise
+
+    def _extended(self, job: Job[None], more: Corpus) -> Plan:
+        """The plan with more behind its corpus. Weights that others use stay as they are, and the window with them."""
+        for settled in (False, True):
+            plan = extended(self.plan, more, job, settled=settled)
+            plan = fulfilled(plan, job, settled=settled) if plan.pending else plan
+            plan.require_fit()
+            if engines.change(self._engine, plan.spec(with_weights(plan.files)), self._make, again=True):
+                break
+        return plan
+
+    def _read_corpus(self, job: Job[None], head: int = 0) -> None:
+        """Load the weights unless they are there, and prefill the corpus where all of it is read at once.
+
+        Args:
+            job: is told of progress.
+            head: tokens of the one before, behind which there is more now; where all of them are reused, nothing is missing.
+        """
         self._engine.loaded = True
         self._engine.backend.load(job)
         if self.plan.whole:
             began = time.monotonic()
             reuse, _ = self._prefill(job, self._head)
+            reuse = replace(reuse, miss_reason="") if 0 < head <= reuse.tokens else reuse
             self._read = (reuse, time.monotonic() - began)
 
     def _fulfilled(self, job: Job[None]) -> Plan:
@@ -273,6 +356,9 @@ class Session:
         self, job: Job[Any], assembled: Callable[[], Prompt], sampling: Sampling, say: Any, citable: Sequence[int] = ()
     ) -> tuple[Outcome, frozenset[int]]:
         """Read a prompt, have the model speak, and check what it said; also gives the segments on which it may rest."""
+        if not self._engine.loaded:  # another plan was tried, and could not be loaded
+            self._engine.loaded = True
+            self._engine.backend.load(job)
         backend = self._engine.backend
         prompt = assembled()
         tokenizer = self.plan.tokenizer
@@ -457,6 +543,12 @@ def _sampling(turn: Turn) -> Sampling:
     except UsageError as error:
         raise ConversationError(f"the turn {turn.question!r} cannot be gone on with: {error.message}") from error
     return sampling
+
+
+def _names(corpus: Corpus) -> str:
+    """The sources of a corpus in a few words."""
+    first, *others = (source.path for source in corpus.sources)
+    return f"{first} and {len(others):,} more" if others else first
 
 
 def _nowhere(text: str, *, reasoning: bool) -> None:

@@ -4,7 +4,6 @@ from longctx.models.embedded import EMBEDDED_GENERATION, EMBEDDED_NAME, embedded
 from longctx.models.files import ModelFiles
 from longctx.models.find import (
     REFERENCE_FOLDER,
-    cache_folder,
     cached,
     cached_family_member,
     find,
@@ -12,6 +11,7 @@ from longctx.models.find import (
     hub_answers,
     with_weights,
 )
+from longctx.places import cache_folder
 
 __all__ = [
     "EMBEDDED_GENERATION",

@@ -23,13 +23,6 @@ REFERENCE_NAME = "reference"
 REFERENCE_FOLDER = Path(__file__).parents[1] / "data" / "reference_model"
 
 
-def cache_folder() -> Path:
-    """Where longctx keeps what it made once: converted and quantised weights, prefixes."""
-    import platformdirs
-
-    return Path(os.environ.get("LONGCTX_CACHE") or platformdirs.user_cache_dir("longctx"))
-
-
 def find(name: str | os.PathLike[str], *, config_only: bool = False) -> ModelFiles:
     """The files of a model by local folder, GGUF file or hub id; weights are not downloaded yet.
 

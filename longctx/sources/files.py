@@ -13,6 +13,7 @@ from typing import Any
 
 from longctx.corpus import Row, Source
 from longctx.sources import passwords
+from longctx.sources.archives import is_archive
 from longctx.sources.decoding import decode, is_binary
 from longctx.sources.kinds import kind_of, picture_of
 from longctx.sources.notebook import parse_notebook
@@ -118,6 +119,8 @@ class FileReader:
             return _not_a_picture(head)
         if kind == "video":
             return self._named_video(opened, head)
+        if is_archive(path) and not _is_text(head):
+            return Parsed("archive", status="skipped", reason="an archive: name it itself to read what is in it")
         if kind != "notebook" and is_binary(head):
             return Parsed("binary", status="skipped", reason="binary")
         if size > LARGEST:
@@ -183,6 +186,8 @@ class FileReader:
         if not head:
             return Parsed("video", status="failed", reason="not a video: the file is empty")
         size = opened.status.st_size
+        if size > LARGEST and not is_recording(head):
+            return _too_large("video", size)
         usable = cut_off(opened.stream, size)
         until = usable if usable is not None and usable < size else None
 

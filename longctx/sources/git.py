@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import stat
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 #: Commits looked at. What last changed before them has not changed.
 MAX_COMMITS = 2000
@@ -17,20 +20,28 @@ MAX_COMMITS = 2000
 #: :func:`changes` for what does not.
 HALF_LIFE = 6.0
 _SETTINGS = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "protocol.allow=never", "log.showSignature=false")
-#: What a git that started this process (a hook, an alias) may have set to name another repository.
+#: What a git that started this process (a hook, an alias) may have set for its own repository, as git itself lists it
+#: (``git rev-parse --local-env-vars``). Only GIT_CONFIG_COUNT stays, by which users name safe folders.
 _ELSEWHERE = frozenset(
     {
-        "GIT_DIR",
-        "GIT_WORK_TREE",
-        "GIT_INDEX_FILE",
-        "GIT_PREFIX",
-        "GIT_OBJECT_DIRECTORY",
         "GIT_ALTERNATE_OBJECT_DIRECTORIES",
         "GIT_COMMON_DIR",
-        "GIT_SHALLOW_FILE",
+        "GIT_CONFIG",
+        "GIT_CONFIG_PARAMETERS",
+        "GIT_DIR",
+        "GIT_GRAFT_FILE",
+        "GIT_IMPLICIT_WORK_TREE",
+        "GIT_INDEX_FILE",
         "GIT_NAMESPACE",
+        "GIT_NO_REPLACE_OBJECTS",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_PREFIX",
+        "GIT_REPLACE_REF_BASE",
+        "GIT_SHALLOW_FILE",
+        "GIT_WORK_TREE",
     }
 )
+_CLOSED = re.compile(r"warning: could not open directory '(.*)': (.*)", re.DOTALL)
 _QUIET = ("not a git repository", "must be run in a work tree", "outside repository")
 _LARGEST_COMPARED = 2**20
 
@@ -39,21 +50,59 @@ class _GitUnusableError(RuntimeError):
     """Git cannot be used here; the text says why, and is empty where there is simply no repository. Stays in this module."""
 
 
-def files(folder: str) -> tuple[list[str] | None, str]:
-    """The files below a folder that git would list, names relative to it, and why git could not be used if it could not.
+@dataclass(frozen=True)
+class Files:
+    """What git lists below a folder.
 
-    Returns:
-        the names (None where git does not know the folder), and a note that is empty where nothing is odd.
+    Args:
+        names: relative to it; a repository of its own ends in ``/``. None where git does not know the folder.
+        note: what is odd; empty where nothing is.
+        closed: folders into which git could not look, and why.
     """
+
+    names: list[str] | None
+    note: str = ""
+    closed: Mapping[str, str] = field(default_factory=dict)
+
+
+def files(folder: str) -> Files:
+    """The files below a folder that git would list."""
     try:
-        names = _names(_git(folder, "ls-files", "-z", "-co", "--exclude-standard"))
-        if not names and _ignored(folder):
-            return None, "git ignores this folder; it was named, so it is read by the .gitignore files in it"
-        return names, ""
+        done = _git(folder, "ls-files", "-z", "-co", "--exclude-standard")
+        names = _names(done.stdout)
+        if not names and _ok(folder, "check-ignore", "-q", "."):
+            return Files(None, "git ignores this folder; it was named, so it is read by the .gitignore files in it")
+        return Files(names, *_warnings(folder, done.stderr))
     except _GitUnusableError as error:
         if not str(error) or not inside_repository(folder):
-            return None, ""
-        return None, f"git cannot be used here ({error}); the .gitignore files were applied without it"
+            return Files(None)
+        return Files(None, f"git cannot be used here ({error}); the .gitignore files were applied without it")
+
+
+def submodules(folder: str) -> frozenset[str]:
+    """The names of the submodules of a folder that git lists, checked out or not."""
+    try:
+        records = _git(folder, "ls-files", "-s", "-z").stdout.split(b"\0")
+    except _GitUnusableError:
+        return frozenset()
+    return frozenset(os.fsdecode(record.partition(b"\t")[2]) for record in records if record.startswith(b"160000 "))
+
+
+def _warnings(folder: str, said: bytes) -> tuple[str, dict[str, str]]:
+    """What git said beside the list: a note, and the folders that it could not open, by their names below the folder.
+
+    Git ends well all the same, and what is in there is missing from its list.
+    """
+    top, notes, closed = repository_top(folder) or folder, [], {}
+    for line in said.decode("utf-8", "surrogateescape").splitlines():
+        found = _CLOSED.fullmatch(line)
+        name = os.path.relpath(os.path.join(top, found[1]), folder).replace(os.sep, "/") if found else ""
+        if found and os.path.isdir(os.path.join(folder, name)) and not name.startswith("../"):
+            closed[name] = found[2]
+        elif line.startswith("warning: "):
+            notes.append(line.removeprefix("warning: "))
+    more = f" and {len(notes) - 1:,} more like this" if len(notes) > 1 else ""
+    return f"git warns: {notes[0]}{more}" if notes else "", closed
 
 
 def changes(folder: str, names: Iterable[str]) -> tuple[dict[str, float], str]:
@@ -96,7 +145,7 @@ def _commits(folder: str) -> list[list[str]]:
     """The names that each of the last commits touched, the newest commit first; commits that touched none are left out."""
     log = ("log", f"--max-count={MAX_COMMITS}", "--no-renames", "--no-ext-diff", "--name-only", "-z", "--format=%x00")
     commits: list[list[str]] = [[]]
-    for token in _git(folder, *log, "--relative", "--", ".", seconds=30).split(b"\0"):
+    for token in _git(folder, *log, "--relative", "--", ".", seconds=30).stdout.split(b"\0"):
         if token:
             commits[-1].append(os.fsdecode(token.removeprefix(b"\n") if not commits[-1] else token))
         elif commits[-1]:
@@ -114,7 +163,7 @@ def _weights(commits: Iterable[list[str]]) -> dict[str, float]:
 
 def _committed(folder: str) -> dict[str, str]:
     """The object of every file of the last commit, by name."""
-    records = (record.partition(b"\t") for record in _git(folder, "ls-tree", "-r", "-z", "HEAD").split(b"\0") if record)
+    records = (record.partition(b"\t") for record in _git(folder, "ls-tree", "-r", "-z", "HEAD").stdout.split(b"\0") if record)
     return {os.fsdecode(name): about.split()[2].decode("ascii") for about, _, name in records}
 
 
@@ -127,25 +176,22 @@ def _unchanged(folder: str, name: str, committed: Mapping[str, str]) -> bool:
         return False
     file = os.path.join(folder, name)
     try:
-        if os.path.islink(file) or not os.path.isfile(file) or os.path.getsize(file) > _LARGEST_COMPARED:
+        status = os.lstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_COMPARED:
             return True
         with open(file, "rb") as stream:
             data = stream.read(1024)
             data = data if b"\x00" in data else data + stream.read()
     except OSError:
         return True
-    return b"\x00" in data[:1024] or committed[name] in _objects(data, committed[name])
+    return b"\x00" in data[:1024] or _is_object(data, committed[name])
 
 
-def _objects(data: bytes, like: str) -> set[str]:
-    """The ids that git would give a file, with its line ends as they are and as git may store them."""
-    kind = "sha1" if len(like) == 40 else "sha256"
-    forms = (data, data.replace(b"\r\n", b"\n"))
-    return {hashlib.new(kind, b"blob %d\0" % len(form) + form, usedforsecurity=False).hexdigest() for form in forms}
-
-
-def _ignored(folder: str) -> bool:
-    return _ok(folder, "check-ignore", "-q", ".")
+def _is_object(data: bytes, name: str) -> bool:
+    """Whether a file is what git calls so, with its line ends as they are or as git may store them."""
+    make = hashlib.sha1 if len(name) == 40 else hashlib.sha256
+    forms = (data, data.replace(b"\r\n", b"\n")) if b"\r\n" in data else (data,)
+    return any(make(b"blob %d\0" % len(form) + form, usedforsecurity=False).hexdigest() == name for form in forms)
 
 
 def _names(output: bytes) -> list[str]:
@@ -156,10 +202,10 @@ def _ok(folder: str, *arguments: str) -> bool:
     return _run(folder, *arguments).returncode == 0
 
 
-def _git(folder: str, *arguments: str, seconds: float = 120) -> bytes:
+def _git(folder: str, *arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[bytes]:
     done = _run(folder, *arguments, seconds=seconds)
     if done.returncode == 0:
-        return done.stdout
+        return done
     said = done.stderr.decode("utf-8", "replace").strip().partition("\n")[0].removeprefix("fatal: ")
     raise _GitUnusableError("" if any(words in said for words in _QUIET) else said or f"git ended with {done.returncode}")
 

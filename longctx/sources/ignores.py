@@ -5,37 +5,65 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from longctx.errors import UsageError
+from longctx.sources.wildmatch import compiled
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """One line of a .gitignore file.
+
+    Args:
+        regex: of a name, as bytes.
+        hides: whether what it means is ignored; else it is not, whatever stands before.
+        folders_only: whether it means folders alone.
+        anywhere: whether it is about the last part of a path, in whatever folder; else about the path from its own folder.
+    """
+
+    regex: re.Pattern[bytes]
+    hides: bool
+    folders_only: bool
+    anywhere: bool
+
+    def means(self, name: bytes, *, folder: bool) -> bool:
+        """Whether it says something of a path itself; of what lies in a folder it says nothing."""
+        if self.folders_only and not folder:
+            return False
+        return self.regex.fullmatch(name.rpartition(b"/")[2] if self.anywhere else name) is not None
 
 
 @dataclass(frozen=True)
 class Ignores:
     """The .gitignore files that hold in a folder, outermost first; the innermost that says anything decides.
 
+    Git's rules, byte for byte. pathspec, which reads the patterns of users, takes characters for bytes, knows no
+    ``[[:alpha:]]``, strips other spaces, can take minutes for one name, and lets a rule for a folder decide over everything in
+    it; git, and so a walk, looks at every folder on the way.
+
     Args:
-        rules: each with the folder in which it stands.
+        rules: each file's, last line first, with the folder in which it stands.
     """
 
-    rules: tuple[tuple[str, GitIgnoreSpec], ...] = field(default=())
+    rules: tuple[tuple[str, tuple[_Rule, ...]], ...] = ()
 
     def within(self, folder: str) -> Ignores:
         """The rules that hold in a folder below: these, and those of its own .gitignore."""
-        lines = _lines(os.path.join(folder, ".gitignore"))
-        return Ignores((*self.rules, (folder, _spec(lines)))) if lines else self
+        rules = [rule for line in _lines(os.path.join(folder, ".gitignore")) if (rule := _rule(line))]
+        return Ignores((*self.rules, (folder, tuple(reversed(rules))))) if rules else self
 
     def hide(self, file: str, *, folder: bool) -> bool:
         """Whether a file or folder is ignored."""
-        for base, spec in reversed(self.rules):
-            name = os.path.relpath(file, base).replace(os.sep, "/") + ("/" if folder else "")
-            verdict = _verdict(spec, name)
-            if verdict is not None:
-                return verdict
+        for base, rules in reversed(self.rules):
+            name = os.fsencode(file[len(base) :].replace(os.sep, "/").lstrip("/"))
+            for rule in rules:
+                if rule.means(name, folder=folder):
+                    return rule.hides
         return False
 
 
@@ -79,55 +107,29 @@ class Patterns:
         return self.spec is not None and self.spec.match_file(name, separators=())
 
 
-def _verdict(spec: GitIgnoreSpec, name: str) -> bool | None:
-    """What the last pattern that means this very path says; None where there is none.
-
-    pathspec lets a pattern that means a folder decide over everything in it, ``!lib`` over ``lib/a.log``. To git it says
-    nothing about what is inside; that only a walk can follow, which has looked at every folder on the way.
-    """
-    for pattern in reversed(spec.patterns):
-        regex = getattr(pattern, "regex", None)  # none for a comment
-        if regex is not None and pattern.include is not None and _means(regex, name):
-            return pattern.include
-    return None
-
-
-def _means(regex: re.Pattern[str], name: str) -> bool:
-    """Whether a pattern of pathspec matches a path itself and not only a folder above it, whose end the group ps_d marks."""
-    for match in regex.finditer(name):
-        if match.groupdict().get("ps_d"):
-            if match.end("ps_d") == len(name):
-                return True
-        elif match.end() < len(name) or not name.endswith("/"):
-            return True
-    return False
-
-
-def _lines(file: str) -> list[str]:
+def _lines(file: str) -> list[bytes]:
+    """The lines of a .gitignore file without their ends; git follows no link here."""
     try:
-        if os.path.islink(file) or not os.path.isfile(file):  # git follows no link here either
+        if os.path.islink(file) or not os.path.isfile(file):
             return []
         with open(file, "rb") as stream:
-            return [os.fsdecode(line) for line in stream.read().removeprefix(b"\xef\xbb\xbf").split(b"\n")]
+            lines = stream.read().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     except OSError:
         return []
+    return [line.removesuffix(b"\r").partition(b"\0")[0] for line in lines]
 
 
-def _spec(lines: list[str]) -> GitIgnoreSpec:
-    """The rules of one file. What is no pattern is passed over, as git does."""
-    from pathspec import GitIgnoreSpec
+def _rule(line: bytes) -> _Rule | None:
+    """What a line says; None for a comment, and for what matches nothing."""
+    pattern = b"" if line.startswith(b"#") else _trimmed(line)
+    bare = pattern.removeprefix(b"!")
+    path = bare.removesuffix(b"/")
+    regex = compiled(path.removeprefix(b"/")) if path else None
+    return _Rule(regex, bare == pattern, path != bare, b"/" not in path) if regex else None
 
-    try:
-        return GitIgnoreSpec.from_lines(lines)
-    except ValueError:
-        return GitIgnoreSpec.from_lines(line for line in lines if _is_pattern(line))
 
-
-def _is_pattern(line: str) -> bool:
-    from pathspec import GitIgnoreSpec
-
-    try:
-        GitIgnoreSpec.from_lines([line])
-    except ValueError:
-        return False
-    return True
+def _trimmed(line: bytes) -> bytes:
+    """A line without the spaces at its end; one behind a backslash counts."""
+    bare = line.rstrip(b" ")
+    escaped = (len(bare) - len(bare.rstrip(b"\\"))) % 2
+    return bare + b" " if escaped and bare != line else bare

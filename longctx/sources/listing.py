@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from longctx.sources import git
 from longctx.sources.ignores import Ignores
+from longctx.sources.parsed import Parsed
 
 #: Bytes that a file takes in the context besides its own: its name in a heading.
 _HEADING = 64
@@ -20,69 +22,180 @@ class Found:
     Args:
         name: relative to the folder, ``/`` between its parts; bytes that are not UTF-8 are surrogate-escaped.
         file: the absolute path.
-        trouble: why a folder could not be looked into; empty for everything else.
+        settled: what became of it, where that is known already: a folder that is not looked into.
     """
 
     name: str
     file: str
-    trouble: str = ""
+    settled: Parsed | None = None
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The paths below a folder in reading order, and what there is to say about how they were found."""
+    """The paths below a folder in reading order, and what there is to say about how they were found.
+
+    Args:
+        found: every path.
+        notes: by the name of the folder that they are about; of the folder itself it is ``"."``.
+    """
 
     found: tuple[Found, ...]
-    note: str = ""
+    notes: tuple[tuple[str, str], ...] = ()
 
 
-def listing(folder: str) -> Listing:
+@dataclass(frozen=True)
+class _Block:
+    """Paths that stand together: one file, or a repository inside another."""
+
+    name: str
+    found: Sequence[Found]
+
+
+def listing(folder: str, *, submodules: bool = False) -> Listing:
     """List a folder.
 
     Args:
         folder: its absolute path, without links.
+        submodules: whether the files of submodules that are checked out are listed with it.
     """
-    names, note = git.files(folder)
-    if names is None:
-        return Listing(tuple(sorted(_walk(folder), key=lambda found: found.name)), note)
-    weights, note = git.changes(folder, names)
-    found = [Found(name, os.path.join(folder, *name.split("/"))) for name in names]
-    return Listing(tuple(sorted(found, key=lambda one: (_rate(one, weights[one.name]), one.name))), note)
+    return _Lister(folder, submodules).listing()
 
 
-def _rate(found: Found, weight: float) -> float:
+def walked(folder: str) -> Listing:
+    """List a folder by the .gitignore files in it alone, whatever stands above it and whatever repositories are in it."""
+    lister = _Lister(folder, submodules=False, repositories=False)
+    return Listing(tuple(found for block in _by_name(lister.walk(folder, Ignores())) for found in block.found))
+
+
+@dataclass
+class _Lister:
+    """The state of one listing."""
+
+    top: str
+    submodules: bool
+    repositories: bool = True
+
+    def __post_init__(self) -> None:
+        self.notes: list[tuple[str, str]] = []
+
+    def listing(self) -> Listing:
+        found = self.tracked(self.top)
+        if found is None:
+            blocks = self.walk(self.top, _rules_above(self.top))
+            found = [one for block in _by_name(blocks) for one in block.found]
+        return Listing(tuple(found), tuple(self.notes))
+
+    def tracked(self, folder: str) -> list[Found] | None:
+        """What git lists below a folder, what changes rarely first; None where git does not know the folder."""
+        listed = git.files(folder)
+        self.note(folder, listed.note)
+        if listed.names is None:
+            return None
+        weights, note = git.changes(folder, listed.names)
+        self.note(folder, note)
+        blocks = [*self.blocks(folder, listed.names), *self.closed(folder, listed.closed)]
+        rates = {block.name: _rate(block, weights.get(block.name, 0.0)) for block in blocks}
+        ordered = sorted(blocks, key=lambda block: (rates[block.name], block.name))
+        return [found for block in ordered for found in block.found]
+
+    def blocks(self, folder: str, names: Sequence[str]) -> Iterator[_Block]:
+        modules: frozenset[str] | None = None
+        for name in names:
+            file = _join(folder, name)
+            if not _is_folder(file):
+                yield _Block(name, [Found(self.name(file), file)])
+                continue
+            modules = git.submodules(folder) if modules is None else modules
+            yield _Block(name, self.inner(name, file, is_submodule=name in modules))
+
+    def inner(self, name: str, file: str, *, is_submodule: bool) -> list[Found]:
+        """What is found where git lists a folder: another repository, a submodule, or a file that is one no longer."""
+        reason = "deleted: a folder stands in its place now"
+        if name.endswith("/"):
+            reason = "a git repository of its own: name it to read it"
+        elif is_submodule and not os.path.lexists(os.path.join(file, ".git")):
+            reason = "a submodule that is not checked out (git submodule update --init)"
+        elif is_submodule and self.submodules:
+            found = self.tracked(file)
+            if found is not None:
+                return found
+            reason = f"a submodule that git does not list: {self.notes.pop()[1]}"
+        elif is_submodule:
+            reason = "a submodule: submodules=True (--submodules) reads it with the rest, and so does naming it"
+        return [Found(self.name(file), file, Parsed("folder", status="skipped", reason=reason))]
+
+    def closed(self, folder: str, closed: Mapping[str, str]) -> Iterator[_Block]:
+        for name, why in closed.items():
+            yield _Block(name, [self.shut(_join(folder, name), why)])
+
+    def shut(self, folder: str, why: str) -> Found:
+        """A folder that cannot be looked into."""
+        return Found(self.name(folder), folder, Parsed("folder", status="failed", reason=f"the folder cannot be listed: {why}"))
+
+    def walk(self, top: str, rules: Ignores) -> Iterator[_Block]:
+        """Every path that no .gitignore hides. Links are met, not followed; ``.git`` is passed over; a repository inside is
+        listed by its own git."""
+        open_folders = [(top, rules)]
+        while open_folders:
+            folder, above = open_folders.pop()
+            try:
+                with os.scandir(folder) as scan:
+                    entries = list(scan)
+            except OSError as error:
+                yield _Block(self.name(folder), [self.shut(folder, error.strerror or str(error))])
+                continue
+            own = self.repositories and folder != self.top and any(entry.name == ".git" for entry in entries)
+            if own and (found := self.tracked(folder)) is not None:
+                yield _Block(self.name(folder), found)
+                continue
+            ignores = above.within(folder)
+            for entry in entries:
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if entry.name == ".git" or ignores.hide(entry.path, folder=is_folder):
+                    continue
+                if is_folder:
+                    open_folders.append((entry.path, ignores))
+                else:
+                    yield _Block(self.name(entry.path), [Found(self.name(entry.path), entry.path)])
+
+    def name(self, file: str) -> str:
+        return file[len(self.top) :].replace(os.sep, "/").lstrip("/") or "."
+
+    def note(self, folder: str, words: str) -> None:
+        if words:
+            self.notes.append((self.name(folder), words))
+
+
+def _rate(block: _Block, weight: float) -> float:
     """How much a file changes for its size: in the order of this ratio the least is read again, expectedly.
 
     An edit costs the file and all that follows it, as a job delays all after it: W. E. Smith, "Various optimizers for
     single-stage production", Naval Research Logistics Quarterly 3 (1956). A large file that changes as often as a small one
-    comes before it.
+    comes before it. A submodule counts as one file, since its parent moves it as a whole.
     """
+    return weight / sum(_HEADING + _size(found.file) for found in block.found) if block.found else weight
+
+
+def _join(folder: str, name: str) -> str:
+    return os.path.join(folder, *name.rstrip("/").split("/"))
+
+
+def _size(file: str) -> int:
     try:
-        return weight / (_HEADING + os.lstat(found.file).st_size)
+        return os.lstat(file).st_size
     except OSError:
-        return weight / _HEADING
+        return 0
 
 
-def _walk(top: str) -> Iterator[Found]:
-    """Every path that no .gitignore hides. Links are met, not followed; ``.git`` is passed over."""
-    open_folders = [(top, _rules_above(top))]
-    while open_folders:
-        folder, above = open_folders.pop()
-        ignores = above.within(folder)
-        try:
-            with os.scandir(folder) as scan:
-                entries = list(scan)
-        except OSError as error:
-            yield Found(_relative(folder, top), folder, f"the folder cannot be listed: {error.strerror}")
-            continue
-        for entry in entries:
-            is_folder = entry.is_dir(follow_symlinks=False)
-            if entry.name == ".git" or ignores.hide(entry.path, folder=is_folder):
-                continue
-            if is_folder:
-                open_folders.append((entry.path, ignores))
-            else:
-                yield Found(_relative(entry.path, top), entry.path)
+def _is_folder(file: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(file).st_mode)
+    except OSError:
+        return False
+
+
+def _by_name(blocks: Iterator[_Block]) -> list[_Block]:
+    return sorted(blocks, key=lambda block: block.name)
 
 
 def _rules_above(top: str) -> Ignores:
@@ -95,7 +208,3 @@ def _rules_above(top: str) -> Ignores:
     for depth in range(len(parts) + 1):
         ignores = ignores.within(os.path.normpath(os.path.join(repository, *parts[:depth])))
     return Ignores() if ignores.hide(top, folder=True) else ignores
-
-
-def _relative(file: str, top: str) -> str:
-    return os.path.relpath(file, top).replace(os.sep, "/")

@@ -41,7 +41,7 @@ class Obstacles:
         if stat.S_ISLNK(mode):
             return Parsed("link", status="skipped", reason=_where_to(file, self._root))
         if stat.S_ISDIR(mode):
-            return Parsed("folder", status="skipped", reason="a git repository of its own: name it to read it")
+            return Parsed("folder", status="skipped", reason="a folder stands in its place now")
         return special(mode)
 
     def _parent_is_real(self, folder: str) -> bool:

