@@ -219,11 +219,11 @@ def _saved(options: argparse.Namespace, answer: Any) -> bool:
 
 # -- the way to a session --------------------------------------------------------------------------------------------
 def _read(options: argparse.Namespace, *, whole: bool = False) -> Any:
-    from longctx import fitting
+    from longctx import intake
 
     chosen = {"engine": options.engine, "pages_as_pictures": options.pages_as_pictures}
     chosen |= {"budget": None if whole else _budget(options.budget), "model": options.model if options.run is read else None}
-    return fitting.read(*options.paths, include=options.include, exclude=options.exclude, **chosen)
+    return intake.read(*options.paths, include=options.include, exclude=options.exclude, **chosen)
 
 
 def _plan(options: argparse.Namespace) -> Any:
