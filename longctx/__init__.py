@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from longctx.citations import Citation
     from longctx.corpus import Corpus
     from longctx.errors import LongctxError
-    from longctx.fitting import read
+    from longctx.intake import read
     from longctx.keeping import prefix_store
     from longctx.planning import plan
     from longctx.plans import Plan
@@ -41,7 +41,7 @@ _HOMES = {
     "load": "longctx.session",
     "plan": "longctx.planning",
     "prefix_store": "longctx.keeping",
-    "read": "longctx.fitting",
+    "read": "longctx.intake",
 }
 
 __all__ = [

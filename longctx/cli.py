@@ -222,12 +222,12 @@ def _saved(options: argparse.Namespace, answer: Any) -> bool:
 
 # -- the way to a session --------------------------------------------------------------------------------------------
 def _read(options: argparse.Namespace, *, whole: bool = False) -> Any:
-    from longctx import fitting
+    from longctx import intake
 
     names = ("include", "exclude", "engine", "pages_as_pictures", "submodules", "junk", "redact")
     chosen = {name: getattr(options, name) for name in names} | {"password": _password(options)}
     chosen |= {"budget": None if whole else _budget(options.budget), "model": options.model if options.run is read else None}
-    return fitting.read(*options.paths, **chosen)
+    return intake.read(*options.paths, **chosen)
 
 
 def _password(options: argparse.Namespace) -> str:

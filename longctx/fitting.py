@@ -1,4 +1,4 @@
-"""``lc.read``: paths in, a corpus out; within a budget of tokens, where one is given, what is worth most for its tokens.
+"""A corpus within a budget of tokens: what is worth most for its tokens.
 
 Each source goes as far up as there is room: nothing, its name, its signatures (or the text of its pages, or its subtitles), all
 of it. Steps up are taken in the order of what they are worth for a token, and that order does not depend on the budget: the
@@ -8,9 +8,7 @@ Pictures and videos, of which nothing can be taken in part, come after everythin
 
 from __future__ import annotations
 
-import inspect
 import math
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +17,7 @@ from itertools import pairwise
 from numbers import Integral
 from typing import Any
 
-from longctx import counting, reading, sources
+from longctx import counting, reading
 from longctx.corpus import Corpus, Row, Status
 from longctx.counting import Measure
 from longctx.errors import UsageError
@@ -35,61 +33,14 @@ LAST = ("image", "video")
 _BY = {SIGNATURES: "by its ", SUBTITLES: "by its ", TEXT: "by "}
 
 
-def read(
-    *paths: str | os.PathLike[str],
-    budget: int | None = None,
-    model: str | None = None,
-    job: Job[Any] | None = None,
-    **options: Any,
-) -> Corpus:
-    """Read folders and files into a corpus. Loads no model; one bad file never ends it.
-
-    A folder is read as git lists it, or by the .gitignore files in it. A file that is named itself is read even if ignored.
-
-    Args:
-        paths: folders and files, at least one; ``~`` is the home folder. Names are relative to a single folder; with several
-            paths they begin with the name of theirs.
-        budget: tokens that all of it may take, names of files included; None reads all. What does not fit is read by its
-            signatures (code), by the text of its pages, by its first segments, or its name stands there alone; what many
-            others use, what is worked on, and the README come first. The manifest says of each source what was cut.
-        model: whose tokenizer counts, a hub id or a folder; None takes the vocabulary of the extra ``tokens``, without which
-            tokens are estimated.
-        job: told about progress; its stop ends the reading.
-        options: what else :func:`longctx.sources.read` takes: ``include`` and ``exclude`` (patterns as in a .gitignore file),
-            ``max_file_bytes``, ``pages_as_pictures``, ``engine``, ``junk``, ``redact``, ``password``, ``submodules``.
-
-    Returns:
-        the corpus, with what changes rarely first, and a row in its manifest for every path met.
+def check(budget: object) -> None:
+    """Refuse what is no budget.
 
     Raises:
-        UsageError: no path, a pattern that is none, no such engine; a budget that is no number of tokens, or too small for a
-            single name.
-        MissingPackageError: the engine that was asked for is not installed.
-        SourceNotFoundError: a path does not exist, or is an address: nothing is fetched.
-        EmptyCorpusError: nothing readable was found.
-        Stopped: the job was stopped.
-
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = pathlib.Path(folder, "wait.py").write_text("def wait(n):\\n    return " + "2 ** n + 1 - 1 " * 40 + "\\n")
-    ...     corpus = read(folder, budget=20)
-    >>> corpus.segments[1].text, corpus.segments[1].origin.first
-    ('def wait(n):\\n', 1)
+        UsageError: it is no whole number above 0.
     """
-    if budget is not None:
-        _check(budget)
-    corpus = sources.read(*paths, job=job, **options)
-    return corpus if budget is None else fit(corpus, budget, model, job)
-
-
-def _signature() -> inspect.Signature:
-    """That of :func:`read` with the names of all its options, for whoever completes them."""
-    own, options = inspect.signature(read), inspect.signature(sources.read)
-    kept = [one for one in own.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
-    return own.replace(parameters=[*kept, *(one for name, one in options.parameters.items() if name not in own.parameters)])
-
-
-read.__signature__ = _signature()  # type: ignore[attr-defined]
+    if isinstance(budget, bool) or not isinstance(budget, Integral) or budget < 1:
+        raise UsageError(f"budget={budget!r} is no number of tokens", hint="give budget=50_000")
 
 
 def fit(corpus: Corpus, budget: int, model: str | None = None, job: Job[Any] | None = None) -> Corpus:
@@ -104,14 +55,9 @@ def fit(corpus: Corpus, budget: int, model: str | None = None, job: Job[Any] | N
     Raises:
         UsageError: the budget is no number of tokens, or has no room for a name.
     """
-    _check(budget)
+    check(budget)
     fitting = _Fitting(corpus, budget, counting.Plain(reading.tokenizer(model)), job)
     return corpus if fitting.all_fits else fitting.corpus_within()
-
-
-def _check(budget: object) -> None:
-    if isinstance(budget, bool) or not isinstance(budget, Integral) or budget < 1:
-        raise UsageError(f"budget={budget!r} is no number of tokens", hint="give budget=50_000")
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ FLOORS = [
     ["choosing", "counting"],
     ["portions"],
     ["budgeting", "fitting", "maps"],
-    ["plans"],
+    ["plans", "intake"],
     ["planning"],
     ["assembly"],
     ["showing"],
