@@ -175,3 +175,17 @@ def test_no_text_takes_long_to_recognise(unit, name):
     began = time.process_time()
     recognise(name, text, [text])
     assert time.process_time() - began < 2
+
+
+def test_the_command_line_reads_junk_whole_where_it_is_asked_to(write, capsys):
+    import json
+
+    from longctx.cli import main
+
+    top = write({"uv.lock": "package\n" * 5000})
+    statuses = []
+    for options in ([], ["--junk"]):
+        assert main(["read", str(top), "--json", *options]) == 0
+        statuses.append(json.loads(capsys.readouterr().out)["files"][0]["status"])
+    assert statuses == ["truncated", "read"]
+    assert main(["plan", "--junk"]) == 2
