@@ -105,10 +105,12 @@ _MAY_BE_MINIFIED = re.compile(r"\.(?:js|mjs|cjs|css)$", re.I)
 _AVERAGE_LINE, _LONG_LINE = 110, 500
 #: Encoded bytes have hardly any white space, or very many digits, or very long lines; only such a text is searched for runs.
 _WHITE, _DIGITS, _VERY_LONG_LINE = 0.08, 0.25, 1000
-#: A run of base64 or hexadecimal digits, or of numbers as in tables of bytes and in the paths of drawings.
+#: A run of base64 or hexadecimal digits, or of numbers as in tables of bytes and in the paths of drawings. All of its parts are
+#: bounded, so that no text takes long.
 _RUN = re.compile(
     r"[A-Za-z0-9+/=_-]{60,}+"
-    r"|(?:[-+\s,;:()\[\]{}|]*+(?:0[xX][0-9a-fA-F]++|\d[\d.]*+(?:[eE][-+]?\d++)?|[MmLlHhVvCcSsQqTtAaZz](?=[\s\d.-]))[uUlLfF]?){20,}+"
+    r"|(?:[-+\s,;:()\[\]{}|]{0,99}+"
+    r"(?:0[xX][0-9a-fA-F]{1,40}+|\d[\d.]{0,40}+(?:[eE][-+]?\d{1,4}+)?|[MmLlHhVvCcSsQqTtAaZz](?=[\s\d.-]))[uUlLfF]?){20,}+"
 )
 #: Share of a text that such runs must have, and bits that each of their characters must carry (base64 has 6, hexadecimal and
 #: decimal digits with commas 3 to 4, a ruled line none).

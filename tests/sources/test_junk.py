@@ -162,3 +162,30 @@ def test_a_short_line_without_a_gap_is_cut_inside_rather_than_lost(write, rows):
     corpus = read(write({"a.txt": "x" * 100}), max_file_bytes=30)
     assert [segment.text for segment in corpus.sources[0].segments] == ["x" * 30]
     assert rows(corpus)["a.txt"].reason == "its first 1 line, 30 characters of a file of 100 bytes"
+
+
+@pytest.mark.parametrize(
+    "unit", ["1", "1,", "- ", "M 1", "0x", "0x1 ", "[[", "1e", "A1b2", "M", "1.", "1.1.1 x", "a" * 59 + " ", " ", "/*"]
+)
+@pytest.mark.parametrize("name", ["a.txt", "a.js", "a.csv"])
+def test_no_text_takes_long_to_recognise(unit, name):
+    import time
+
+    text = unit * (1_000_000 // len(unit))
+    began = time.process_time()
+    recognise(name, text, [text])
+    assert time.process_time() - began < 2
+
+
+def test_the_command_line_reads_junk_whole_where_it_is_asked_to(write, capsys):
+    import json
+
+    from longctx.cli import main
+
+    top = write({"uv.lock": "package\n" * 5000})
+    statuses = []
+    for options in ([], ["--junk"]):
+        assert main(["read", str(top), "--json", *options]) == 0
+        statuses.append(json.loads(capsys.readouterr().out)["files"][0]["status"])
+    assert statuses == ["truncated", "read"]
+    assert main(["plan", "--junk"]) == 2
