@@ -198,6 +198,7 @@ def test_macros_are_never_run_and_told(tmp_path, documents):
     assert (row.kind, row.status, row.reason) == ("xlsx", "read", "left out: 1 macro project, never run")
 
 
-def test_a_pointer_of_git_lfs_says_that_the_document_was_not_fetched(write, lone):
-    row = lone(write({"a.docx": "version https://git-lfs.github.com/spec/v1\noid sha256:x\nsize 9\n"}) / "a.docx")
+@pytest.mark.parametrize("name", ["a.docx", "a.ipynb"])
+def test_a_pointer_of_git_lfs_says_that_the_document_was_not_fetched(write, lone, name):
+    row = lone(write({name: "version https://git-lfs.github.com/spec/v1\noid sha256:x\nsize 9\n"}) / name)
     assert (row.status, row.reason) == ("skipped", "not fetched: it stands for a file in Git LFS (git lfs pull)")
