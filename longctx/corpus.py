@@ -319,7 +319,8 @@ class Row:
 
     Args:
         path: as in :class:`Source`; a path that was met but not read has its row too.
-        kind: as in :class:`Source`, or ``"archive"``, ``"audio"``, ``"binary"``, ``"link"``, ``"folder"``, ``"other"``.
+        kind: as in :class:`Source`, or ``"archive"``, ``"audio"``, ``"binary"``, ``"document"``, ``"folder"``, ``"link"``,
+            ``"other"``.
         status: read, truncated (reason says how much), skipped (reason says why), failed (reason says the error), redacted.
         reason: empty for a plain ``read``.
         size: bytes; 0 where it is not known.

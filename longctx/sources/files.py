@@ -37,6 +37,7 @@ LARGEST = 2 * 2**30
 LARGEST_SUBTITLES = 16 * 2**20
 #: Kinds that are archives, each with a reader of its own in the worker.
 DOCUMENTS = frozenset(NAMES)
+NOT_FETCHED = "not fetched: it stands for a file in Git LFS (git lfs pull)"
 _HEAD = 1024
 #: Bytes that are hashed between two looks at whether to stop.
 _CHUNK = 2**22
@@ -126,7 +127,7 @@ class FileReader:
         if size > LARGEST:
             return _too_large(kind, size)
         if kind == "notebook":
-            return self._notebook(opened)
+            return self._notebook(opened, head)
         if kind == "html":
             return self._page(opened)
         if kind == "subtitles" and (parsed := parse_subtitles(path, stream.read(LARGEST_SUBTITLES))):
@@ -144,7 +145,7 @@ class FileReader:
         size = opened.status.st_size
         encrypted = head.startswith(OLE) and size <= LARGEST and _holds(opened, ENCRYPTED)
         if is_lfs_pointer(head):
-            return Parsed(kind, status="skipped", reason="not fetched: it stands for a file in Git LFS (git lfs pull)")
+            return Parsed(kind, status="skipped", reason=NOT_FETCHED)
         if wrong := wrong_beginning(kind, head, size, encrypted=encrypted):
             return Parsed(kind, status="failed", reason=wrong)
         if size > LARGEST:
@@ -154,7 +155,10 @@ class FileReader:
         assert parsed is not None  # only a page may be read as it stands
         return parsed
 
-    def _notebook(self, opened: _File) -> Parsed:
+    def _notebook(self, opened: _File, head: bytes) -> Parsed:
+        if is_lfs_pointer(head):
+            return Parsed("notebook", status="skipped", reason=NOT_FETCHED)
+
         def ask(do: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:
             return self.parser.ask(do, self.check, file=opened.file, **arguments)
 
@@ -199,7 +203,7 @@ class FileReader:
     def _named_video(self, opened: _File, head: bytes) -> Parsed:
         """A text that is called like a video."""
         if is_lfs_pointer(head):
-            return Parsed("video", status="skipped", reason="not fetched: it stands for a file in Git LFS (git lfs pull)")
+            return Parsed("video", status="skipped", reason=NOT_FETCHED)
         kind = "code" if opened.path.endswith(".mts") else "text"  # a module of TypeScript, too
         parsed = self._text(opened, kind)
         note = "" if kind == "code" else "not a video: a text"
@@ -279,7 +283,7 @@ def _not_a_file(mode: int) -> Parsed:
 
 def _not_a_picture(head: bytes) -> Parsed:
     if is_lfs_pointer(head):
-        return Parsed("image", status="skipped", reason="not fetched: it stands for a file in Git LFS (git lfs pull)")
+        return Parsed("image", status="skipped", reason=NOT_FETCHED)
     reason = f"it begins with {head[:12]!r}" if head else "the file is empty"
     return Parsed("image", status="failed", reason=f"not a picture: {reason}")
 

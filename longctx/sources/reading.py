@@ -55,7 +55,8 @@ def read(
             archive; with several paths they begin with the name of theirs.
         include: patterns as in a .gitignore file; what is found in folders is read only if it matches.
         exclude: patterns; what matches is left out, and has a row that says so.
-        max_file_bytes: of one text file; what is longer is cut at a line end, and its row says by how much.
+        max_file_bytes: of one text file, or characters of one page in HTML or workbook; what is longer is cut at a line end,
+            and its row says by how much.
         pages_as_pictures: whether the model sees every page of a PDF besides its text; of pages without text it does anyway.
         engine: that decodes video: ``"av"`` or ``"decord"``; None takes PyAV, and decord where PyAV is missing.
         junk: whether lock, minified, generated, vendored and data files that are found in folders are read whole; else only

@@ -27,7 +27,7 @@ _TEMPLATE = re.compile(
     r"<\?(?:php|=)|<%|\{%[-+]? *\w+|\{\{[^}\n]{1,200}\}\}|\{#[^}\n]*#\}"
     r"|\s(?:v-(?:if|for|model|bind)|ng-\w+|\*ng\w+|x-data|th:\w+|wx:\w+)="
 )
-_CODE = re.compile(r"<(pre|code|script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_CODE = re.compile(r"<(/?)(pre|code|script|style)\b", re.IGNORECASE)
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]{2,40})""", re.IGNORECASE)
 _LONE_RETURN = re.compile(r"\r(?!\n)")
 
@@ -103,7 +103,20 @@ def is_template(text: str) -> bool:
     >>> is_template("<p>{% block content %}</p>"), is_template("<p>Write <code>{{ name }}</code> there.</p>")
     (True, False)
     """
-    return bool(_TEMPLATE.search(_CODE.sub("", text)))
+    return any(_TEMPLATE.search(stretch) for stretch in _besides_code(text))
+
+
+def _besides_code(text: str) -> Iterator[str]:
+    """What of a page is no code; code that never ends is none."""
+    at, inside, begun = 0, "", 0
+    for tag in _CODE.finditer(text):
+        kind = tag[2].lower()
+        if not inside and not tag[1]:
+            inside, begun = kind, tag.start()
+        elif inside == kind and tag[1]:
+            yield text[at:begun]
+            at, inside = tag.end(), ""
+    yield text[at:]
 
 
 def decoded(data: bytes) -> Decoded | None:

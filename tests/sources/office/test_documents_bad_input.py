@@ -127,6 +127,17 @@ def test_a_tree_that_is_too_large_is_refused(tmp_path, lone, documents):
 
 
 @pytest.mark.parametrize("kind", MAIN)
+def test_members_behind_a_password_are_told(tmp_path, lone, documents, kind):
+    file = tmp_path / f"locked.{kind}"
+    with zipfile.ZipFile(tmp_path / f"sound.{kind}") as old, zipfile.ZipFile(file, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+        new.getinfo(MAIN[kind]).flag_bits |= 1
+    row = lone(file)
+    assert (row.status, row.reason) == ("failed", "encrypted: it opens with a password only")
+
+
+@pytest.mark.parametrize("kind", MAIN)
 def test_broken_xml_is_a_row(tmp_path, lone, documents, kind):
     row = lone(changed(tmp_path, kind, MAIN[kind], lambda xml: xml[: len(xml) // 2]))
     assert row.status == "failed"
@@ -198,6 +209,7 @@ def test_macros_are_never_run_and_told(tmp_path, documents):
     assert (row.kind, row.status, row.reason) == ("xlsx", "read", "left out: 1 macro project, never run")
 
 
-def test_a_pointer_of_git_lfs_says_that_the_document_was_not_fetched(write, lone):
-    row = lone(write({"a.docx": "version https://git-lfs.github.com/spec/v1\noid sha256:x\nsize 9\n"}) / "a.docx")
+@pytest.mark.parametrize("name", ["a.docx", "a.ipynb"])
+def test_a_pointer_of_git_lfs_says_that_the_document_was_not_fetched(write, lone, name):
+    row = lone(write({name: "version https://git-lfs.github.com/spec/v1\noid sha256:x\nsize 9\n"}) / name)
     assert (row.status, row.reason) == ("skipped", "not fetched: it stands for a file in Git LFS (git lfs pull)")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from longctx.corpus import Lines
 from longctx.sources import read
+from longctx.sources.office.html import is_template
 from longctx.sources.office.markup import Walker
 
 PAGE = """<!DOCTYPE html>
@@ -188,3 +189,17 @@ def test_a_table_in_a_cell_stands_in_its_row():
     text = "<table>\n<tr><td>outer<table>\n<tr><td>in</td>\n<td>ner</td></tr></table></td>\n<td>b</td></tr></table>"
     rows = Walker().read(text)
     assert [(line.text, line.first, line.last) for line in rows] == [("| outer in; ner | b |", 2, 5), ("| --- | --- |", 2, 5)]
+
+
+@pytest.mark.parametrize(
+    ("text", "template"),
+    [
+        ("<p>Write</p><pre>{{ x }} <code>{% y %}</code></pre><p>so</p>", False),
+        ("<PRE>{{ x }}</PRE>{{ y }}", True),
+        ("<pre>{{ x }}", True),
+        ("{{ x }}<pre></pre>", True),
+        ("</pre><code>{{ x }}</code>", False),
+    ],
+)
+def test_what_templates_write_counts_outside_of_code_only(text, template):
+    assert is_template(text) == template
