@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from io import BufferedReader
 from typing import Any
 
 from longctx.corpus import Row, Source
-from longctx.sources import passwords
+from longctx.sources import known, passwords
 from longctx.sources.archives import is_archive
 from longctx.sources.decoding import decode, is_binary
 from longctx.sources.kinds import kind_of, picture_of
@@ -82,14 +82,25 @@ class FileReader:
                 status = os.fstat(stream.fileno())
                 size = status.st_size
                 opened = _File(path, file, stream, status, self.check, named)
+                key, state = (path, file, beside, named, *self._options), (status.st_ino, size, status.st_mtime_ns)
+                if before := known.again(key, state, lambda: opened.snapshot.sha256):
+                    return before
                 parsed = self._parsed(opened, beside) if stat.S_ISREG(status.st_mode) else _not_a_file(status.st_mode)
                 sha256 = opened.snapshot.sha256 if parsed.found else ""
         except OSError as error:
             parsed = Parsed(kind_of(path), status="failed", reason=f"cannot be read: {error.strerror or error}")
         parsed = without_secrets(parsed) if self.redact else parsed
         row = Row(path, parsed.kind, parsed.status, parsed.reason, size)
+        if not parsed.found:
+            return row, None
         source = Source(path, file, parsed.kind, size, sha256, parsed.segments, parsed.medium, parsed.footage, parsed.note)
-        return row, source if parsed.found else None
+        known.keep(key, state, row, source)
+        return row, source
+
+    @property
+    def _options(self) -> tuple[Hashable, ...]:
+        """What decides how a file is read."""
+        return (self.max_bytes, self.pages_as_pictures, self.engine, self.junk, self.redact, hash(self.password))
 
     def subtitles(self, path: str, file: str) -> Beside | None:
         """The cues of a file that lies beside a video; None where there are none."""

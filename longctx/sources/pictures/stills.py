@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 from longctx.corpus import Box, Frame, Origin, Page, Segment, Visual
@@ -25,6 +24,8 @@ _DECODERS = {"picture": "pillow", "page": "pymupdf", "inside": "pillow"}
 @cache
 def version_of(distribution: str) -> str:
     """A distribution with its version, ``"pillow 13.0.0"``; without one where it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and seldom needed
+
     try:
         return f"{distribution} {version(distribution)}"
     except PackageNotFoundError:
