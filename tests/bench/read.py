@@ -2,8 +2,8 @@
 
 Holds if reading with origins and estimated counts takes at most a fifth of what repomix and gitingest take, and twice what
 files-to-prompt takes; with exact counts, for each token, less than repomix, which counts too; a second read after an edit of
-one file in the same process a tenth of the first; and the peak of 5,000 files stays below 500 MB. Peers that are not installed are
-named and not compared: ``pip install gitingest files-to-prompt`` into any environment on PATH, ``npm install -g repomix``.
+one file in the same process a tenth of the first; and the peak of 5,000 files stays below 500 MB. Peers that are not installed
+are named and not compared: ``pip install gitingest files-to-prompt`` into any environment on PATH, ``npm install -g repomix``.
 
 ``python -m tests.bench read [TREE]``, by default the standard library without its tests. Linux and macOS only.
 """
@@ -136,7 +136,7 @@ def _exact(tree: Path, cache: Path) -> dict[str, float]:
 
 
 def _second(tree: Path, cache: Path) -> dict[str, float]:
-    """CPU seconds of a first read, of a second one after an edit of one file, in that process and in a new one; imports apart."""
+    """CPU seconds, imports apart, of a first read and, after an edit, of a second one there and in a new process."""
     edited = max((path for path in tree.rglob("*.py") if path.is_file()), key=lambda path: path.stat().st_size)
     runs = []
     for _ in range(RUNS):
