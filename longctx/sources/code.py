@@ -49,8 +49,9 @@ def definitions(lines: Sequence[str], path: str) -> list[tuple[int, str]]:
     """
     patterns = _PATTERNS.get(PurePosixPath(path).suffix.lower(), (_GENERIC,))
     found: list[tuple[int, str]] = []
-    for index, line in enumerate(lines):
-        if patterns and not line[:1].isspace() and (name := _name(line[:300].rstrip(), patterns)):
+    at_margin = [index for index, line in enumerate(lines) if line[0] not in " \t\n\r"] if patterns else []
+    for index in at_margin:
+        if name := _name(lines[index][:300].rstrip(), patterns):
             found.append((_with_what_belongs(lines, index, found[-1][0] + 1 if found else 0), name))
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from posixpath import splitext
 
 _CODE_SUFFIXES = """
     .ada .adb .ads .asm .awk .bash .bat .bzl .c .cc .cfg .cjs .clj .cljs .cmake .cmd .coffee .cpp .cr .cs .css .cu .cuh .cxx .d
@@ -34,8 +34,8 @@ def kind_of(path: str) -> str:
     >>> [kind_of(path) for path in ("src/App.PY", "Makefile", "README.md", "a.ipynb", "b.pdf", "LICENSE")]
     ['code', 'code', 'markdown', 'notebook', 'pdf', 'text']
     """
-    name = PurePosixPath(path).name.lower()
-    suffix = PurePosixPath(name).suffix
+    name = path.rstrip("/").rpartition("/")[2].lower()
+    suffix = splitext(name)[1]
     if name in _CODE or suffix in _CODE:
         return "code"
     return _BY_SUFFIX.get(suffix, "text")

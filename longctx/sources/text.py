@@ -172,37 +172,27 @@ def spans(lines: Sequence[str], starts: Sequence[int]) -> Iterator[tuple[int, in
         starts: indexes of lines with which a stretch had better begin, ascending.
     """
     chars = list(accumulate(map(len, lines), initial=0))
-    ends = (starts, *_paragraphs(lines))
     first = 0
     while first < len(lines):
         # The farthest end: at least one line, and no more than the limits.
         reach = max(first + 1, min(first + MAX_LINES, bisect_right(chars, chars[first] + MAX_CHARS) - 1))
-        last = len(lines) if reach >= len(lines) else _best(first, reach, ends)
+        last = len(lines) if reach >= len(lines) else _best(lines, first, reach, starts)
         yield first, last
         first = last
 
 
-def _best(first: int, reach: int, ends: Sequence[Sequence[int]]) -> int:
+def _best(lines: Sequence[str], first: int, reach: int, starts: Sequence[int]) -> int:
     """The best end that leaves the segment at least a third of what it could hold; of equals the farthest.
 
-    Args:
-        first: line with which the segment begins.
-        reach: the farthest end.
-        ends: lines before which it is good to end, ascending; the best kind first.
+    Best is before a start, then after an empty line where the text is at the margin, then after any empty line.
     """
     least = first + max(1, (reach - first) // 3)
-    for kind in ends:
-        place = bisect_right(kind, reach) - 1
-        if place >= 0 and kind[place] >= least:
-            return kind[place]
-    return reach
-
-
-def _paragraphs(lines: Sequence[str]) -> tuple[list[int], list[int]]:
-    """The lines after an empty one: those at the margin, and the others."""
-    after = [index for index, line in enumerate(lines[:-1], start=1) if line.isspace()]
-    margin = [index for index in after if not lines[index][0].isspace()]
-    return margin, after
+    place = bisect_right(starts, reach) - 1
+    if place >= 0 and starts[place] >= least:
+        return starts[place]
+    after_empty = [line for line in range(reach, least - 1, -1) if lines[line - 1].isspace()]
+    margin = (line for line in after_empty if not lines[line][:1].isspace())
+    return next(margin, after_empty[0] if after_empty else reach)
 
 
 def pieces(line: str) -> list[str]:
