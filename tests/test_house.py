@@ -30,7 +30,7 @@ FLOORS = [
     ["budgeting"],
     ["plans"],
     ["planning"],
-    ["assembly"],
+    ["assembly", "selection"],
     ["showing"],
     ["session"],
     ["terminal", "widgets"],
