@@ -293,7 +293,7 @@ class Session:
         answer.job = Job(lambda job: self._answer(job, answer, history, sampling, thinking), title=question)
         self._submit(answer.job)
         if show:
-            showing.show(answer, self.corpus)
+            showing.show(answer, lambda: self.corpus)
         return answer
 
     def _turn(self, question: str, before: Answer | None, sampling: Sampling, thinking: bool | None) -> Answer:
@@ -442,7 +442,7 @@ class Session:
         return sorted({*self.plan.files.stop_tokens, *(added[text] for text in ends if text in added)})
 
     def _show(self, what: Answer | citations.Citation) -> None:
-        showing.show(what, self.corpus)
+        showing.show(what, lambda: self.corpus)
 
 
 def load(plan: Plan, *, backend: Make | None = None, show: bool = True) -> Session:
