@@ -106,8 +106,8 @@ class Session:
         The plan is made again with the options that it was made with, and ``session.plan`` is the new one. Where the corpus
         outgrows the window, the window grows where none was asked for; a YaRN step that this needs is announced by the plan,
         and reads all of it anew. Where it cannot grow, the plan's other ways are taken: segments are then chosen for each
-        question. The next answer says what was reused. In a notebook it returns once the files are read, and questions wait
-        for the rest; elsewhere it blocks until all is prefilled.
+        question. What budgets cut is cut anew where the window grows. The next answer says what was reused. In a notebook it
+        returns once the files are read, and questions wait for the rest; elsewhere it blocks until all is prefilled.
 
         Args:
             paths: folders, files and archives. Names begin with the name of their path, as with several given to
