@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any
 
-from longctx import citations, conversations, engines, prompts, reopening, retrieval, showing, sources
+from longctx import citations, conversations, engines, prompts, reopening, retrieval, selection, showing, sources
 from longctx.answers import Answer
 from longctx.assembly import Exchange, Prompt, assemble, assemble_fitting
 from longctx.backends.base import Reuse, Sampling
@@ -106,8 +106,8 @@ class Session:
         The plan is made again with the options that it was made with, and ``session.plan`` is the new one. Where the corpus
         outgrows the window, the window grows where none was asked for; a YaRN step that this needs is announced by the plan,
         and reads all of it anew. Where it cannot grow, the plan's other ways are taken: segments are then chosen for each
-        question. The next answer says what was reused. In a notebook it returns once the files are read, and questions wait
-        for the rest; elsewhere it blocks until all is prefilled.
+        question. What budgets cut is cut anew where the window grows. The next answer says what was reused. In a notebook it
+        returns once the files are read, and questions wait for the rest; elsewhere it blocks until all is prefilled.
 
         Args:
             paths: folders, files and archives. Names begin with the name of their path, as with several given to
@@ -293,7 +293,7 @@ class Session:
         answer.job = Job(lambda job: self._answer(job, answer, history, sampling, thinking), title=question)
         self._submit(answer.job)
         if show:
-            showing.show(answer, self.corpus)
+            showing.show(answer, lambda: self.corpus)
         return answer
 
     def _turn(self, question: str, before: Answer | None, sampling: Sampling, thinking: bool | None) -> Answer:
@@ -349,7 +349,10 @@ class Session:
         segments, question = self.corpus.segments, answer.question
         places = citations.at_times(question, segments, seen, outcome.citations) or citations.nearest(question, segments, seen)
         return replace(
-            outcome, citations=self._showable(places), left_out=tuple(self._left_out(seen)), notes=(*notes, *outcome.notes)
+            outcome,
+            citations=self._showable(places),
+            left_out=tuple(selection.left_out(self.plan, seen)),
+            notes=(*notes, *outcome.notes),
         )
 
     def _speak(
@@ -406,37 +409,10 @@ class Session:
 
     def _segments_for(self, question: str) -> tuple[TokenStream, str]:
         """The whole stream, or the segments that matter for a question where not all fit; and a note that says so."""
-        stream = self.plan.stream
         if self.plan.whole:
-            return stream, ""
-        self._index = self._index or self._built_index()
-        segments = self.corpus.segments
-        asked = [number for time in citations.named(question) for number in citations.held(time, segments, segments)]
-        always, given = self._always(), self.plan.given
-        room = self.plan.figures.segment_budget - sum(stream.tokens_per_source[path] for path in always)
-        choice = self._index.choose(question, max(0, room), first=asked, caps=given.caps if given else ())
-        read = [n for source, numbered in self.corpus.numbered() if source.path in always for n, _ in numbered]
-        note = f"{len(choice.ids):,} of {len(segments) - len(read):,} segments were chosen for this question: {choice.reason}"
-        note += f"; {len(read):,} more are read for every question, within their budgets" if read else ""
-        return stream.select([*choice.ids, *read]), note
-
-    def _always(self) -> frozenset[str]:
-        """Sources that every question reads, where segments are chosen."""
-        return frozenset() if self.plan.given is None else self.plan.given.always
-
-    def _built_index(self) -> retrieval.Index:
-        """Every segment that may be chosen, with what it costs at the most: its own tokens and the frame of its source."""
-        stream, always = self.plan.stream, self._always()
-        rows, paths = [], []
-        for source, numbered in self.corpus.numbered():
-            if source.path in always:
-                continue
-            frame = stream.tokens_per_source[source.path] - sum(stream.tokens_per_segment[n] for n, _ in numbered)
-            for number, segment in numbered:
-                text = f"{source.path} {segment.heading}\n{segment.text}"
-                rows.append((number, text, stream.tokens_per_segment[number] + frame))
-                paths.append(source.path)
-        return retrieval.Index(rows, paths)
+            return self.plan.stream, ""
+        self._index = self._index or selection.index(self.plan)
+        return selection.for_question(self.plan, self._index, question)
 
     def _pointed(self, question: str) -> str:
         """The question, and what recordings hold at the times that it names: so close to it, a weak model looks there too."""
@@ -444,18 +420,6 @@ class Session:
         places = ((time, number) for time in citations.named(question) for number in citations.held(time, segments, segments))
         notes = (prompts.point(clock(time), number, segments[number].text) for time, number in places)
         return "".join((question, *notes))
-
-    def _left_out(self, seen: frozenset[int]) -> list[Mapping[str, Any]]:
-        """Files that the model did not see, or saw in part."""
-        rows: list[Mapping[str, Any]] = [asdict(entry) for entry in self.plan.given.left_out] if self.plan.given else []
-        tokens = self.plan.stream.tokens_per_segment
-        for source, numbered in self.corpus.numbered():
-            missing = [number for number, _ in numbered if number not in seen]
-            if missing:
-                part = "" if len(missing) == len(numbered) else f"{len(missing)} of {len(numbered)} segments "
-                reason = f"{part}not chosen for this question"
-                rows.append({"path": source.path, "tokens": sum(tokens[n] for n in missing), "reason": reason})
-        return rows
 
     def _summarize(self, job: Job[None], summary: Summary, sampling: Sampling) -> None:
         self.loading.result()
@@ -478,7 +442,7 @@ class Session:
         return sorted({*self.plan.files.stop_tokens, *(added[text] for text in ends if text in added)})
 
     def _show(self, what: Answer | citations.Citation) -> None:
-        showing.show(what, self.corpus)
+        showing.show(what, lambda: self.corpus)
 
 
 def load(plan: Plan, *, backend: Make | None = None, show: bool = True) -> Session:

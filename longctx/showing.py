@@ -158,10 +158,15 @@ class SummaryLive(JobLive):
 class AnswerLive:
     """An answer as a live view: words as they come, then citations with their lines."""
 
-    def __init__(self, answer: Answer, corpus: Corpus) -> None:
+    def __init__(self, answer: Answer, corpus: Corpus | Callable[[], Corpus]) -> None:
         self.answer = answer
-        self.corpus = corpus
+        self._corpus = corpus
         self.title = answer.question
+
+    @property
+    def corpus(self) -> Corpus:
+        """What the answer cites; it may still be read or added to when the answer is asked for."""
+        return self._corpus if isinstance(self._corpus, Corpus) else self._corpus()
 
     @property
     def finished(self) -> bool:
@@ -319,10 +324,10 @@ def source_lines(citation: Citation, corpus: Corpus) -> list[SourceLine]:
     return [SourceLine(None, line) for line in lines]
 
 
-def show(what: Answer | Citation, corpus: Corpus) -> None:
+def show(what: Answer | Citation, corpus: Callable[[], Corpus]) -> None:
     """Show an answer or a citation where the user looks; an answer only once in a notebook's cell."""
     if isinstance(what, Citation):
-        _present_or_print(CitationLive(what, corpus))
+        _present_or_print(CitationLive(what, corpus()))
     elif _shown_in.get(what, 0) != (cell := _cell()) or not cell:
         _shown_in[what] = cell
         _present_or_print(AnswerLive(what, corpus))

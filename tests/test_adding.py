@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 import longctx as lc
 from longctx.errors import ClosedError, DoesNotFitError, EmptyCorpusError, ModelDamagedError, SourceNotFoundError
+from longctx.jobs import Job
 from tests.videos import make_video
 
 MORE = "# Moon\n\nThe moon station sends a reading every two hours.\n"
@@ -238,3 +240,21 @@ def test_the_frames_that_were_chosen_of_a_video_stay_though_there_is_less_room(
         assert usage.reused_tokens >= len(head)
     assert afresh.stream.ids.tolist()[: len(plan.stream)] != plan.stream.ids.tolist(), "a new plan would choose fewer frames"
     assert session.plan.whole
+
+
+def test_an_answer_that_was_asked_for_while_it_runs_shows_the_lines_of_what_was_added(
+    plan: lc.Plan, more: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Any] = []
+    number = len(plan.corpus.segments) + 1
+    session, _ = recorded(plan, f'It says "a reading every two hours" [{number}].')
+    monkeypatch.setattr("longctx.session.in_kernel", lambda: True)
+    monkeypatch.setattr("longctx.showing._presenter", shown.append)
+    with session:
+        waiting = threading.Event()
+        session._submit(Job(lambda job: waiting.wait(30), title="busy"))
+        answer = session.add(more).ask("How often?")
+        waiting.set()
+        answer.job.wait()
+        (citation,) = shown[-1].state().citations
+    assert any("a reading every two hours" in line.text for line in citation.lines)

@@ -30,7 +30,7 @@ FLOORS = [
     ["budgeting", "fitting", "maps"],
     ["plans", "intake"],
     ["planning"],
-    ["assembly"],
+    ["assembly", "selection"],
     ["showing"],
     ["session"],
     ["terminal", "widgets"],

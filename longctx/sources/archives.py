@@ -20,7 +20,7 @@ from typing import Any
 
 from longctx.corpus import Status
 from longctx.sources.parsed import Parsed
-from longctx.sources.unpacking import ArchiveError, Unpacker, entries
+from longctx.sources.unpacking import ArchiveError, Unpacker, check_head, entries
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 #: Bytes of everything that is kept.
@@ -69,6 +69,7 @@ def unpacked(file: str, cache: Path, check: Callable[[], None]) -> Unpacked:
         check: called often; what it raises ends the work.
     """
     try:
+        check_head(file)
         kept = Path(os.path.realpath(cache), "archives")
         place = kept / f"{_sha256(file, check)}-{_VERSION}"
         record = _record(place)

@@ -87,6 +87,9 @@ class FileReader:
                     return before
                 parsed = self._parsed(opened, beside) if stat.S_ISREG(status.st_mode) else _not_a_file(status.st_mode)
                 sha256 = opened.snapshot.sha256 if parsed.found else ""
+                now = os.fstat(stream.fileno())
+                if parsed.found and (now.st_size, now.st_mtime_ns) != (size, status.st_mtime_ns):
+                    parsed = replace(parsed, reason="; ".join(filter(None, (parsed.reason, "it changed while it was read"))))
         except OSError as error:
             parsed = Parsed(kind_of(path), status="failed", reason=f"cannot be read: {error.strerror or error}")
         parsed = without_secrets(parsed) if self.redact else parsed

@@ -89,9 +89,8 @@ class Unpacker:
             ArchiveError: nothing at all can be read.
         """
         with open(file, "rb") as raw:
-            head = raw.read(8)
+            take = self._zip if raw.read(2) == b"PK" else self._tar
             raw.seek(0)
-            take = self._zip if head.startswith(b"PK") else self._tar
             try:
                 take(raw)
             except FullError:
@@ -99,9 +98,7 @@ class Unpacker:
             except _DAMAGED as error:
                 self.trouble = f"damaged or cut off: {_said(error)}"
         if self.trouble and not self.entries:
-            raise ArchiveError(
-                self.trouble if head.startswith((b"PK", *_PACKED)) else f"not an archive: it begins with {head!r}"
-            )
+            raise ArchiveError(self.trouble)
 
     # -- kinds of archives -------------------------------------------------------------------------------------------
     def _zip(self, raw: IO[bytes]) -> None:
@@ -181,6 +178,21 @@ class Unpacker:
 
     def _too_much(self) -> str:
         return f"more than {self.most:,} bytes come out of this archive"
+
+
+def check_head(file: str) -> None:
+    """Refuse what is no archive by its first bytes, however large it is.
+
+    Raises:
+        ArchiveError: it is none.
+    """
+    with open(file, "rb") as raw:
+        head = raw.read(_BLOCK)
+    if not head.startswith((b"PK", *_PACKED)):
+        try:
+            tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+        except tarfile.TarError as error:
+            raise ArchiveError(f"not an archive: it begins with {head[:12]!r}") from error
 
 
 # -- ZIP -------------------------------------------------------------------------------------------------------------

@@ -402,3 +402,19 @@ def test_a_cache_that_cannot_be_written_is_a_row(tmp_path, rows, write, monkeypa
     monkeypatch.setenv("LONGCTX_CACHE", str(tmp_path / "file"))
     manifest = rows(read(zipped(tmp_path / "a.zip", TREE), write({"a.txt": "a\n"})))
     assert (manifest["a.zip"].status, manifest["a.zip"].reason) == ("failed", "cannot be unpacked: Not a directory")
+
+
+def test_a_directory_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    archive = zipped(tmp_path / "a.zip", {f"{n}.txt": "x\n" for n in range(20)})
+    monkeypatch.setattr(unpacking, "MOST_DIRECTORY", 500)
+    with pytest.raises(EmptyCorpusError, match=r"its directory has 1,\d\d\d bytes"):
+        read(archive)
+
+
+def test_a_huge_file_that_is_only_called_an_archive_is_refused_at_once(tmp_path, monkeypatch):
+    for name in ("huge.zip", "huge.tar.gz", "huge.tar"):
+        (tmp_path / name).touch()
+        os.truncate(tmp_path / name, 10 * 2**30)
+        monkeypatch.setattr(archives, "_sha256", lambda *_: pytest.fail("all of it was read"))
+        with pytest.raises(EmptyCorpusError, match="not an archive: it begins with"):
+            read(tmp_path / name)

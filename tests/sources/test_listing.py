@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tempfile
@@ -244,3 +245,16 @@ def test_what_a_git_above_has_set_for_its_own_repository_does_not_leak_in(reposi
     }[leak]  # fmt: skip
     monkeypatch.setenv(leak, value)
     assert {row.path for row in read(other).manifest} == {"b.txt", "c.log"}
+
+
+def test_the_command_line_reads_submodules_where_it_is_told_to(with_module, capsys):
+    from longctx.cli import main
+
+    found = {}
+    for options in ((), ("--submodules",)):
+        assert main(["read", str(with_module), "--json", *options]) == 0
+        found[options] = {row["path"]: row["status"] for row in json.loads(capsys.readouterr().out)["files"]}
+    assert found[()]["outer"] == "skipped"
+    assert found[("--submodules",)]["outer/inner/deep.txt"] == "read"
+    assert main(["plan", "--model", "reference", "--submodules"]) == 2
+    assert "--submodules" in capsys.readouterr().err

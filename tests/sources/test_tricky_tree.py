@@ -137,20 +137,22 @@ def test_a_file_that_changes_while_it_is_read_gives_what_stood_there_and_a_row(w
     from longctx.sources import files, read
 
     top = write({"a.txt": "a\n", "log.txt": "line\n" * 1000, "shrinks.txt": "line\n" * 1000})
-    opened = files._opened
+    parsed = files.FileReader._parsed
 
-    def while_read(file):
-        stream = opened(file)
-        if file.endswith("log.txt"):
-            with open(file, "a") as more:
+    def while_read(reader, opened, *rest):
+        if opened.path == "log.txt":
+            with open(opened.file, "a") as more:
                 more.write("more\n")
-        if file.endswith("shrinks.txt"):
-            os.truncate(file, 7)
-        return stream
+        if opened.path == "shrinks.txt":
+            os.truncate(opened.file, 7)
+        return parsed(reader, opened, *rest)
 
-    monkeypatch.setattr(files, "_opened", while_read)
+    monkeypatch.setattr(files.FileReader, "_parsed", while_read)
     manifest = rows(read(top))
-    assert {row.status for row in manifest.values()} == {"read"}
+    assert (manifest["log.txt"].status, manifest["log.txt"].reason) == ("read", "it changed while it was read")
+    assert manifest["shrinks.txt"].status == "truncated"
+    assert manifest["shrinks.txt"].reason.endswith("; it changed while it was read")
+    assert manifest["a.txt"].reason == ""
 
 
 def test_a_folder_that_vanishes_while_it_is_walked_does_not_end_the_read(write, rows, monkeypatch):
