@@ -46,7 +46,8 @@ def read(
         include: patterns as in a .gitignore file; what is found in folders is read only if it matches.
         exclude: patterns; what matches is left out, and has a row that says so.
         max_file_bytes: of one text file; what is longer is cut at a line end, and its row says by how much.
-        pages_as_pictures: whether the model sees every page of a PDF besides its text; of pages without text it does anyway.
+        pages_as_pictures: whether the model sees every page of a PDF besides its text; of pages without text, and of figures on
+            the others, it does anyway.
         engine: that decodes video: ``"av"`` or ``"decord"``; None takes PyAV, and decord where PyAV is missing.
         password: tried on PDFs that are encrypted, as that of their user or owner. It is kept in the memory of this process, to
             draw their pages, and nowhere else.

@@ -153,7 +153,7 @@ def page_reply(page: pymupdf.Page, heading: str = "") -> tuple[dict[str, Any], s
     parts, heading = _text(frame, seen, hidden, areas, words, heading)
     written = sum(len(text) for _, text, _ in parts)
     parts += [(plain.seen(box), text, about) for box, text, about in (*found.parts, *_hidden_parts(hidden))]
-    drawn = figures(pictures, judge.size) if written and not judge.scan else ([], 0)
+    drawn = figures(pictures, judge.size) if written and not judge.layered else ([], 0)
     reply = {
         "size": [round(value, 1) for value in frame.size],
         "shown": bool(written) or _shows_something(page),
