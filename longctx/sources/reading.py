@@ -57,7 +57,8 @@ def read(
         exclude: patterns; what matches is left out, and has a row that says so.
         max_file_bytes: of one text file, or characters of one page in HTML or workbook; what is longer is cut at a line end,
             and its row says by how much.
-        pages_as_pictures: whether the model sees every page of a PDF besides its text; of pages without text it does anyway.
+        pages_as_pictures: whether the model sees every page of a PDF besides its text; of pages without text, and of figures on
+            the others, it does anyway.
         engine: that decodes video: ``"av"`` or ``"decord"``; None takes PyAV, and decord where PyAV is missing.
         junk: whether lock, minified, generated, vendored and data files that are found in folders are read whole; else only
             their beginnings are, and their rows say how much of what.

@@ -23,12 +23,13 @@ from longctx.sources.process import ParserProcess
 #: The real worker, except that files of these names do to it what a broken library would.
 TROUBLED = """
 import os, signal, sys, time
-from longctx.sources import pdf, worker
+from longctx.sources import worker
+from longctx.sources.pdf import pages as pdf
 real = pdf.pages
 with open(os.environ["WORKER_LOG"], "a") as log: log.write(f"{os.getpid()} ")
-def pages(file):
+def pages(file, password=""):
     name = os.path.basename(file)
-    replies = real(file)
+    replies = real(file, password)
     yield next(replies)
     if name == "crash.pdf": os.kill(os.getpid(), signal.SIGSEGV)
     if name == "exit.pdf": os._exit(3)
@@ -192,7 +193,8 @@ def test_the_worker_imports_no_torch_and_no_layout_model(write, page_of_text):
     environment = {**os.environ, "PYTHONPATH": home}
     done = subprocess.run(command, input=request + "\n", text=True, capture_output=True, env=environment, check=True)
     keys = [set(json.loads(line)) for line in done.stdout.splitlines()]
-    assert keys == [{"pages", "repaired"}, {"page", "label", "size", "shown", "parts"}, {"end"}]
+    page = {"page", "label", "size", "shown", "scan", "parts", "hidden", "figures", "small", "lost"}
+    assert keys == [{"pages", "repaired"}, page, {"end"}]
     assert not {"torch", "pymupdf.layout.pymupdf_util", "transformers"} & set((top / "modules").read_text().split())
 
 

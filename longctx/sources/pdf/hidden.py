@@ -51,6 +51,7 @@ class Judge:
         self._areas = sorted(filled, key=lambda area: -_area(area.box))[:_MOST_AREAS]
         self._areas.sort(key=lambda area: area.order)
         self._pictures = pictures
+        self.layered = False  # whether text of a scan was met that lies unseen with its picture
         self._drawn_with = pymupdf.mupdf.FZ_STEXT_FILLED | pymupdf.mupdf.FZ_STEXT_STROKED
         turned = page.rotation % 180 != 0
         width, height = page.rect.width, page.rect.height
@@ -125,7 +126,9 @@ class Judge:
         return COLOUR if _alike(color, behind) and not self._shows(box) else ""
 
     def _is_read_from_a_scan(self, box: Box) -> bool:
-        return self.scan or any(middle_in(box, layer) for layer in self._layers)
+        found = self.scan or any(middle_in(box, layer) for layer in self._layers)
+        self.layered |= found
+        return found
 
     def _on_sheet(self, box: Box) -> Box:
         _, _, width, height = self._sheet

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from longctx.corpus import Box
-from longctx.sources.pdf.lines import Frame, Line, chars, middle_in, union
+from longctx.sources.pdf.lines import Frame, Line, chars, middle_in, side_by_side, union
 from longctx.sources.pdf.tables import Table
 from longctx.sources.reading_order import Placed, reading_order
 
@@ -39,7 +39,7 @@ def parts_of(
         parts (box, text, heading), and the heading that holds at the page's end.
     """
     blocks = _with_tables(blocks, found)
-    placed = [Placed(union([line.box for line in block]), len(block), _told(block)) for block in blocks]
+    placed = [Placed(union([line.box for line in block]), len(block), _weight(block)) for block in blocks]
     body = _body_size(blocks)
     parts: list[Part] = []
     gathered: list[Line] = []
@@ -68,7 +68,7 @@ def _with_tables(blocks: Sequence[Sequence[Line]], found: Sequence[Table]) -> li
     return [*left, *(table.lines(number) for number, table in enumerate(found, start=1))]
 
 
-def _told(block: Sequence[Line]) -> int:
+def _weight(block: Sequence[Line]) -> int:
     return max(chars(block), _ROW_CHARS * len(block)) if block[0].table else chars(block)
 
 
@@ -111,4 +111,13 @@ def _is_apart(before: Line, after: Line) -> bool:
 
 
 def _part(frame: Frame, lines: Sequence[Line], heading: str) -> Part:
-    return frame.seen(union([line.box for line in lines])), "\n".join([line.text for line in lines]), heading
+    return frame.seen(union([line.box for line in lines])), _told(lines), heading
+
+
+def _told(lines: Sequence[Line]) -> str:
+    """Lines as text; those that stand side by side, such as a number and its title, in one."""
+    texts = [lines[0].text]
+    for before, line in pairwise(lines):
+        beside = not line.table and side_by_side(before, line)
+        texts.append(f"{'  ' if beside else chr(10)}{line.text}")
+    return "".join(texts)

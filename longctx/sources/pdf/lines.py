@@ -22,8 +22,9 @@ Direction = tuple[int, int]
 _LEFTWARD = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 #: Brackets around words of the other direction, as they are painted.
 _TURNED = re.compile(r"\)([^()]*)\(")
-#: Share of a line's height that may lie between two pieces of one line.
-_TOUCH = 0.4
+#: Shares of a line's height: between two pieces of one line at most; between the middles of two lines side by side at most, and
+#: between their ends at least.
+_TOUCH, _LEVEL, _GAP = 0.4, 0.35, 0.8
 _IMAGE = re.compile(r"<image: (.*), width: (\d+), height: (\d+), bpc: (\d+)>\s*")
 
 
@@ -144,6 +145,15 @@ def middle_in(box: Box, around: Box, slack: float = 0.0) -> bool:
     """Whether the middle of a box lies in another."""
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     return around[0] - slack <= x <= around[2] + slack and around[1] - slack <= y <= around[3] + slack
+
+
+def side_by_side(before: Line, line: Line) -> bool:
+    """Whether a line stands right of another in the same row, clearly apart."""
+    if before.direction != line.direction:
+        return False
+    height = min(before.box[3] - before.box[1], line.box[3] - line.box[1])
+    level = abs(before.box[1] + before.box[3] - line.box[1] - line.box[3]) / 2 <= _LEVEL * height
+    return level and line.box[0] - before.box[2] >= _GAP * height
 
 
 def chars(lines: Sequence[Line]) -> int:

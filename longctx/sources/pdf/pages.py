@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 GLANCE = 100
 #: Characters below which what stands on the picture of a scan, such as a stamp or a page number, is not what it says.
 FEW = 150
+_ENCODED = re.compile(r"<((?:[0-9A-Fa-f]{2})+)>")
 #: How hidden text is called, before the reason; an annotation whose flags hide it.
 HIDDEN, UNSEEN_NOTE = "hidden text", "an annotation that is not shown"
 
@@ -119,9 +121,17 @@ def _page(document: pymupdf.Document, number: int, heading: str, *, labels: bool
 
 def _label(page: pymupdf.Page) -> str:
     try:
-        return sound(page.get_label())
+        return sound(_ENCODED.sub(_decoded, page.get_label()))
     except _errors():
         return ""
+
+
+def _decoded(match: re.Match[str]) -> str:
+    """A part of a label that PyMuPDF leaves as it stands in the file, in hexadecimal digits."""
+    data = bytes.fromhex(match[1])
+    if not data.startswith(b"\xfe\xff"):
+        return data.decode("latin-1")
+    return data[2:].decode("utf-16-be") if len(data) % 2 == 0 else match[0]
 
 
 def page_reply(page: pymupdf.Page, heading: str = "") -> tuple[dict[str, Any], str]:
@@ -143,7 +153,7 @@ def page_reply(page: pymupdf.Page, heading: str = "") -> tuple[dict[str, Any], s
     parts, heading = _text(frame, seen, hidden, areas, words, heading)
     written = sum(len(text) for _, text, _ in parts)
     parts += [(plain.seen(box), text, about) for box, text, about in (*found.parts, *_hidden_parts(hidden))]
-    drawn = figures(pictures, judge.size) if written and not judge.scan else ([], 0)
+    drawn = figures(pictures, judge.size) if written and not judge.layered else ([], 0)
     reply = {
         "size": [round(value, 1) for value in frame.size],
         "shown": bool(written) or _shows_something(page),

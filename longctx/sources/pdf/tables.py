@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from longctx.corpus import Box
-from longctx.sources.pdf.lines import Line, Paint, middle_in, union
+from longctx.sources.pdf.lines import Line, Paint, middle_in, side_by_side, union
 
 #: Points: how thick a ruled line is at most, how long at least, how far from each other its ends may lie to meet.
 _THICK, _LONG, _MEET = 3.5, 6.0, 3.0
@@ -21,9 +21,6 @@ _MOST_RULES, _MOST_LINES = 3000, 400
 _FILLED, _CELL_CHARS = 0.35, 300
 #: Rows at least, and characters of a cell on average at most, where nothing is ruled.
 _ROWS, _SHORT = 3, 30
-#: Share of a line's height: between the middles of two lines in one row, between two cells at least.
-_LEVEL, _GAP = 0.35, 0.8
-
 #: A word with its box.
 Word = tuple[Box, str]
 
@@ -210,20 +207,12 @@ def _rows(lines: Sequence[Line]) -> Iterator[list[Line]]:
     """Lines that were set one after the other, each right of the one before it."""
     row: list[Line] = []
     for line in lines:
-        if row and not _continues(row[-1], line):
+        if row and not side_by_side(row[-1], line):
             yield row
             row = []
         row.append(line)
     if row:
         yield row
-
-
-def _continues(before: Line, line: Line) -> bool:
-    if before.direction != line.direction:
-        return False
-    height = min(before.box[3] - before.box[1], line.box[3] - line.box[1])
-    level = abs(before.box[1] + before.box[3] - line.box[1] - line.box[3]) / 2 <= _LEVEL * height
-    return level and line.box[0] - before.box[2] >= _GAP * height
 
 
 def _goes_on(run: Sequence[Sequence[Line]], row: Sequence[Line]) -> bool:

@@ -142,3 +142,20 @@ def test_a_document_by_the_text_of_its_pages_keeps_its_scans_and_drops_its_figur
     page.insert_image((100, 300, 400, 400), pixmap=picture(pymupdf, 1))
     (source,) = read(write({"a.pdf": document.tobytes()})).sources
     assert [(s.origin.number, bool(s.visuals)) for s in page_text(source)] == [(1, True), (1, False), (2, False)]
+
+
+def test_a_picture_over_most_of_a_page_of_words_is_a_figure_and_a_background_is_not(document, read_pdf, pymupdf):
+    page = document.new_page(width=300, height=400)
+    page.insert_image((0, 0, 300, 330), pixmap=picture(pymupdf, 5, 300, 330), keep_proportion=False)
+    page.insert_textbox((10, 335, 290, 395), TEXT[:200], fontsize=8)
+    segments, row = read_pdf(document)
+    assert [box for _, box, _, _ in looks(segments)] == [(0.0, 0.0, 300.0, 330.0)]
+    xref = page.get_images()[0][0]
+    for _ in range(3):
+        page = document.new_page(width=300, height=400)
+        page.insert_image(page.rect, xref=xref, keep_proportion=False)
+        page.draw_rect((10, 10, 290, 390), color=(1, 1, 1), fill=(1, 1, 1))
+        page.insert_textbox((20, 20, 280, 380), TEXT)
+    segments, row = read_pdf(document)
+    assert looks(segments) == []
+    assert row.reason == "4 small or repeated pictures left out"

@@ -143,6 +143,23 @@ def test_page_labels_are_kept(write, document):
     assert [segment.origin.label for segment in _pdf_segments(_read(write, document))] == ["iv", "A-1"]
 
 
+@pytest.mark.parametrize(
+    ("prefix", "label"),
+    [("<FEFF0033>", "3"), ("<FEFF05D0002D>", "א-"), ("<412D>", "A-"), ("(A-)", "A-"), ("<FEFF00>", "<FEFF00>")],
+)
+def test_a_label_in_another_encoding_is_decoded(write, document, pymupdf, prefix, label):
+    _page(document, ((72, 72), "text"))
+    document.xref_set_key(document.pdf_catalog(), "PageLabels", f"<</Nums[0<</P{prefix}>>]>>")
+    assert _pdf_segments(_read(write, document))[0].origin.label == label
+
+
+def test_words_side_by_side_that_are_no_table_stand_in_one_line(write, document):
+    page = _page(document, ((72, 72), "2.1"))
+    page.insert_text((120, 72), "Naming")
+    page.insert_text((420, 72), "17")
+    assert _pdf_segments(_read(write, document))[0].text == "2.1  Naming  17"
+
+
 def test_a_document_without_labels_has_none(write, document):
     _page(document, ((72, 72), "text"))
     assert _pdf_segments(_read(write, document))[0].origin.label is None
