@@ -21,9 +21,9 @@ from longctx.errors import UsageError
 from longctx.looking import Film, Seen, Wishes
 from longctx.planner import Allotted, Budget, Claim, Division, Figures, Geometry, LeftOut, Room, Sampling, Sight
 from longctx.portions import CHOSEN, FEWER, LATER, MANY, MIXED, NOTHING, SIGNATURES, Form, Part, beginning, forms, within
-from longctx.sources.ignores import Patterns
-from longctx.sources.ranking import ranks
-from longctx.sources.shapes import BY_LOOK, installed, shapes
+from longctx.sources.programs.ranking import ranks
+from longctx.sources.programs.shapes import BY_LOOK, installed, shapes
+from longctx.sources.tree.ignores import Patterns
 
 ENDLESS = 10**15
 

@@ -17,7 +17,7 @@ from longctx.errors import MissingPackageError
 from longctx.looking import Wishes
 from longctx.models import ModelFiles
 from longctx.planner import Geometry, Sampling, Sight
-from longctx.sources.outline import MOST
+from longctx.sources.programs.outline import MOST
 from longctx.stream import Encoder, Tokenizer, VisionFormat
 
 #: Tokens kept free for the text of a question when a prompt's length is planned.

@@ -23,8 +23,8 @@ from longctx.counting import Measure
 from longctx.errors import UsageError
 from longctx.jobs import Job
 from longctx.portions import MANY, MIXED, NAME, NOTHING, SIGNATURES, SUBTITLES, TEXT, Form, Part, forms, within
-from longctx.sources.ranking import ranks
-from longctx.sources.shapes import BY_LOOK, Shape, installed, shapes
+from longctx.sources.programs.ranking import ranks
+from longctx.sources.programs.shapes import BY_LOOK, Shape, installed, shapes
 
 #: How much of what a source is worth its shorter form has.
 SHORT = 0.6

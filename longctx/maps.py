@@ -13,8 +13,8 @@ from longctx import counting, reading
 from longctx.corpus import Corpus, Lines, Segment, Source
 from longctx.errors import UsageError
 from longctx.jobs import Job
-from longctx.sources.ranking import ranks
-from longctx.sources.shapes import BY_LOOK, Shape, installed, shapes
+from longctx.sources.programs.ranking import ranks
+from longctx.sources.programs.shapes import BY_LOOK, Shape, installed, shapes
 from longctx.views.safe import oneline
 
 #: Tokens of a map where nobody said how long it may be.

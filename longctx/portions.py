@@ -13,9 +13,9 @@ from itertools import accumulate
 
 from longctx.corpus import Lines, Source
 from longctx.counting import Cost, Measure
-from longctx.sources.outline import outline
 from longctx.sources.page_text import page_text
-from longctx.sources.shapes import Shape, shapes
+from longctx.sources.programs.outline import outline
+from longctx.sources.programs.shapes import Shape, shapes
 
 #: How a source is read of which not all is.
 FEWER, SIGNATURES, TEXT, BEGINNING = "fewer or smaller frames", "signatures", "the text of its pages", "its first segments"

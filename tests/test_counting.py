@@ -14,7 +14,7 @@ from longctx.errors import MissingPackageError
 from longctx.looking import Wishes
 from longctx.models import ModelFiles, foreseen
 from longctx.planner import Geometry, Sight, imagined, member
-from longctx.sources.outline import outline
+from longctx.sources.programs.outline import outline
 from tests.conftest import CHAT_TEMPLATE
 from tests.videos import make_video
 

@@ -18,8 +18,8 @@ from longctx import fitting, reading, sources
 from longctx.corpus import Corpus, Lines, split_lines
 from longctx.errors import UsageError
 from longctx.fitting import fit
-from longctx.sources import shapes
-from longctx.sources.ranking import ranks
+from longctx.sources.programs import shapes
+from longctx.sources.programs.ranking import ranks
 from tests.pictures import picture_of_words
 from tests.videos import make_video
 

@@ -12,7 +12,7 @@ from longctx import cli, stream
 from longctx.corpus import split_lines
 from longctx.errors import UsageError
 from longctx.maps import repository_map
-from longctx.sources import shapes
+from longctx.sources.programs import shapes
 from tests.test_fitting import module
 
 

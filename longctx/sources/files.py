@@ -13,21 +13,21 @@ from typing import Any
 
 from longctx.corpus import Row, Source
 from longctx.sources import known, passwords
-from longctx.sources.archives import is_archive
-from longctx.sources.decoding import decode, is_binary
 from longctx.sources.kinds import kind_of, picture_of
-from longctx.sources.notebook import parse_notebook
-from longctx.sources.obstacles import special
 from longctx.sources.office.document import MOST_CHARS, parse_document
 from longctx.sources.office.formats import ENCRYPTED, NAMES, OLE, unread_format, wrong_beginning
 from longctx.sources.parsed import Parsed
 from longctx.sources.pdf.parse import parse_pdf
 from longctx.sources.pictures.stills import Stills, parse_picture
 from longctx.sources.process import ParserProcess
-from longctx.sources.redaction import without_secrets
 from longctx.sources.signatures import cut_off, is_lfs_pointer, is_recording
 from longctx.sources.snapshot import Snapshot
-from longctx.sources.text import parse_text
+from longctx.sources.texts.decoding import decode, is_binary
+from longctx.sources.texts.notebook import parse_notebook
+from longctx.sources.texts.redaction import without_secrets
+from longctx.sources.texts.text import parse_text
+from longctx.sources.tree.archives import is_archive
+from longctx.sources.tree.obstacles import special
 from longctx.sources.video.footage import Beside, parse_video
 from longctx.sources.video.subtitles import cues_of, parse_subtitles
 

@@ -13,15 +13,15 @@ from longctx.corpus import Corpus, Row, Source
 from longctx.errors import EmptyCorpusError, UsageError
 from longctx.jobs import Job
 from longctx.places import cache_folder
-from longctx.sources.archives import hidden, unpacked
 from longctx.sources.files import FileReader
-from longctx.sources.ignores import Patterns
 from longctx.sources.kinds import kind_of, may_be_video
-from longctx.sources.listing import listing, walked
-from longctx.sources.obstacles import Obstacles
 from longctx.sources.parsed import Parsed
 from longctx.sources.process import ParserProcess
-from longctx.sources.roots import PathLike, Root, find_roots
+from longctx.sources.tree.archives import hidden, unpacked
+from longctx.sources.tree.ignores import Patterns
+from longctx.sources.tree.listing import listing, walked
+from longctx.sources.tree.obstacles import Obstacles
+from longctx.sources.tree.roots import PathLike, Root, find_roots
 from longctx.sources.video.footage import chosen_engine
 from longctx.sources.video.subtitles import SUFFIXES, video_of
 

@@ -31,7 +31,7 @@ TABLE = {
     "xlsx": "longctx.sources.office.xlsx:blocks",
     "epub": "longctx.sources.office.epub:blocks",
     "html": "longctx.sources.office.html:blocks",
-    "code": "longctx.sources.syntax:definitions",
+    "code": "longctx.sources.programs.syntax:definitions",
     "ocr": "longctx.sources.ocr.reader:texts",
     "video_probe": "longctx.sources.video.probe:probe",
     "video_frames": "longctx.sources.video.decode:frames",

@@ -14,7 +14,7 @@ from typing import Any
 from longctx import prompts
 from longctx.corpus import Corpus, Lines, Segment, Source
 from longctx.models import ModelFiles
-from longctx.sources.text import parse_text
+from longctx.sources.texts.text import parse_text
 from longctx.stream import Tokenizer, TokenStream, build
 from tests.reference_model import language
 from tests.reference_model.language import Fact, File, Vocabulary

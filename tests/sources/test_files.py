@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from longctx.errors import Stopped
 from longctx.jobs import Job
-from longctx.sources import git as git_module
 from longctx.sources import read
-from longctx.sources.listing import listing
+from longctx.sources.tree import git as git_module
+from longctx.sources.tree.listing import listing
 
 
 def _met(corpus):

@@ -10,7 +10,7 @@ from longctx.corpus import Lines, Segment
 from longctx.sources.parsed import Parsed, counted
 from longctx.sources.pictures.stills import picture_segment
 from longctx.sources.snapshot import Snapshot
-from longctx.sources.text import pieces, spans
+from longctx.sources.texts.text import pieces, spans
 
 Reply = Mapping[str, Any]
 #: Characters of one document that are read, whatever the reader has asked for.

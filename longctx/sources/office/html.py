@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from longctx.sources.decoding import Decoded, decode
 from longctx.sources.office.made import Findings, Line, Part, name, pictured, replies
 from longctx.sources.office.markup import Image, Walker, embedded
 from longctx.sources.parsed import counted
 from longctx.sources.pictures.inside import decoded as from_base64
+from longctx.sources.texts.decoding import Decoded, decode
 
 Reply = Mapping[str, Any]
 

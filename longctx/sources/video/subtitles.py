@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from longctx.corpus import Cue, Moment, Segment
-from longctx.sources.decoding import decode
 from longctx.sources.parsed import Parsed, counted, sound
+from longctx.sources.texts.decoding import decode
 
 #: Seconds of one segment.
 STRETCH = 10.0

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from longctx.sources import read
-from longctx.sources.listing import listing
+from longctx.sources.tree.listing import listing
 
 
 def run(folder: bytes, *arguments: str | bytes) -> bytes:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from itertools import accumulate, chain
 
 from longctx.corpus import Lines, Segment, split_lines
-from longctx.sources import code, junk, markdown, rst, table
-from longctx.sources.decoding import Decoded, decode
 from longctx.sources.parsed import Parsed, counted
+from longctx.sources.programs import code
+from longctx.sources.texts import junk, markdown, rst, table
+from longctx.sources.texts.decoding import Decoded, decode
 
 MAX_LINES = 40
 MAX_CHARS = 2000
@@ -31,7 +32,7 @@ def parse_text(path: str, kind: str, data: bytes, size: int, *, cut_junk: bool =
         kind: ``"code"``, ``"text"`` or ``"markdown"``.
         data: the file's bytes, or the first of them.
         size: bytes of the whole file.
-        cut_junk: whether of junk only its beginning is read, as :mod:`longctx.sources.junk` has it.
+        cut_junk: whether of junk only its beginning is read, as :mod:`longctx.sources.texts.junk` has it.
         rest: the bytes that follow ``data``; taken only to count lines and rows.
     """
     if not data:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from longctx.corpus import Lines
 from longctx.errors import SourceChangedError
-from longctx.sources import notebook, read
-from longctx.sources.notebook import OUTPUT_HEAD, OUTPUT_TAIL, parse_notebook
+from longctx.sources import read
+from longctx.sources.texts import notebook
+from longctx.sources.texts.notebook import OUTPUT_HEAD, OUTPUT_TAIL, parse_notebook
 
 
 def _cell(source, outputs=(), kind="code", **more):

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longctx.sources import aside
-from longctx.sources.aside import LEAST, Aside, TooLongError
+from longctx.sources.texts import aside
+from longctx.sources.texts.aside import LEAST, Aside, TooLongError
 
 PIECES = st.lists(
     st.sampled_from(

@@ -11,7 +11,7 @@ from longctx.citations.again import again
 from longctx.corpus import Cue, Footage, Lines, Page, Segment, Visual, split_lines
 from longctx.sources import read
 from longctx.sources.parsed import Parsed
-from longctx.sources.redaction import without_secrets
+from longctx.sources.texts.redaction import without_secrets
 from tests.sources.secret_samples import IN_CONTEXT, TOKENS, armour, token
 
 TOKEN, KEY = TOKENS[0][1], armour(lines=60)

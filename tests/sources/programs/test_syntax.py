@@ -7,8 +7,8 @@ import time
 import pytest
 
 from longctx.corpus import split_lines
-from longctx.sources.grammars import GRAMMARS, family_of, language_of
-from longctx.sources.syntax import definitions
+from longctx.sources.programs.grammars import GRAMMARS, family_of, language_of
+from longctx.sources.programs.syntax import definitions
 
 #: A program, the names that it defines outside of functions, ascending, and words that its heads must not hold.
 PROGRAMS = {

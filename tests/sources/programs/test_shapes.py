@@ -11,9 +11,9 @@ import pytest
 
 from longctx.corpus import Source
 from longctx.errors import Stopped
-from longctx.sources import shapes
 from longctx.sources.process import ParserProcess
-from longctx.sources.text import parse_text
+from longctx.sources.programs import shapes
+from longctx.sources.texts.text import parse_text
 
 TEXT = "class A:\n    def f(self):\n        return 1\n\n\ndef g(x):\n    return helper(x)  # a word\n"
 

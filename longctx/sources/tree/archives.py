@@ -20,7 +20,7 @@ from typing import Any
 
 from longctx.corpus import Status
 from longctx.sources.parsed import Parsed
-from longctx.sources.unpacking import ArchiveError, Unpacker, check_head, entries
+from longctx.sources.tree.unpacking import ArchiveError, Unpacker, check_head, entries
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 #: Bytes of everything that is kept.

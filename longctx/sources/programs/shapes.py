@@ -15,9 +15,9 @@ from typing import Any
 
 from longctx.corpus import Lines, Source, split_lines
 from longctx.errors import DISTRIBUTION
-from longctx.sources import looks
-from longctx.sources.grammars import language_of
 from longctx.sources.process import ParserProcess, lent
+from longctx.sources.programs import looks
+from longctx.sources.programs.grammars import language_of
 
 #: Seconds for one file, of which a megabyte takes a fifth; characters of a file that is parsed; how often the parser may die.
 SILENCE, LARGEST, DEATHS = 10.0, 2_000_000, 3

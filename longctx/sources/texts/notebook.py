@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from longctx.corpus import Lines, Segment, split_lines
-from longctx.sources.aside import Aside, TooLongError
-from longctx.sources.decoding import decode
 from longctx.sources.parsed import Parsed, counted, sound
 from longctx.sources.pictures.stills import Ask, picture_segment, probed
 from longctx.sources.snapshot import Snapshot
-from longctx.sources.text import cut, landmarks
+from longctx.sources.texts.aside import Aside, TooLongError
+from longctx.sources.texts.decoding import decode
+from longctx.sources.texts.text import cut, landmarks
 
 #: Bytes of a notebook without its base64, which are held in memory as a whole.
 LARGEST = 64 * 2**20

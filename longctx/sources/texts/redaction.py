@@ -13,9 +13,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 from longctx.corpus import Cue, Footage, Lines, Segment
-from longctx.sources import secrets
 from longctx.sources.parsed import Parsed, counted
-from longctx.sources.secrets import Secret
+from longctx.sources.texts import secrets
+from longctx.sources.texts.secrets import Secret
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 

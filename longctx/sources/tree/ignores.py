@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from longctx.errors import UsageError
-from longctx.sources.wildmatch import compiled
+from longctx.sources.tree.wildmatch import compiled
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec

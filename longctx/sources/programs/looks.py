@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from longctx.sources.code import defined, holds_members
+from longctx.sources.programs.code import defined, holds_members
 
 #: Lines that the head of one definition may take.
 MOST_LINES = 12

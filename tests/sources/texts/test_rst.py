@@ -6,7 +6,7 @@ import pytest
 
 from longctx.corpus import split_lines
 from longctx.sources import read
-from longctx.sources.rst import headings
+from longctx.sources.texts.rst import headings
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from longctx.sources.grammars import family_of
-from longctx.sources.shapes import Shape
+from longctx.sources.programs.grammars import family_of
+from longctx.sources.programs.shapes import Shape
 
 #: Of one file's regard for another: for importing it, for a name of what it imports, and for a name that just is the same.
 IMPORTED, NAMED, ALIKE = 1.0, 1.0, 0.1

@@ -7,9 +7,9 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from longctx.sources import git
-from longctx.sources.ignores import Ignores
 from longctx.sources.parsed import Parsed
+from longctx.sources.tree import git
+from longctx.sources.tree.ignores import Ignores
 
 #: Bytes that a file takes in the context besides its own: its name in a heading.
 _HEADING = 64

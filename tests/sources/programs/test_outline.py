@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from longctx.corpus import Lines, Segment, Source, split_lines
-from longctx.sources import shapes
-from longctx.sources.looks import LONGEST
-from longctx.sources.outline import outline
-from longctx.sources.text import parse_text
+from longctx.sources.programs import shapes
+from longctx.sources.programs.looks import LONGEST
+from longctx.sources.programs.outline import outline
+from longctx.sources.texts.text import parse_text
 
 PYTHON = '''"""A module."""
 

@@ -12,8 +12,8 @@ import pytest
 from longctx.corpus import split_lines
 from longctx.prompts import Frame
 from longctx.sources import read
-from longctx.sources.junk import head, recognise
-from longctx.sources.secrets import find
+from longctx.sources.texts.junk import head, recognise
+from longctx.sources.texts.secrets import find
 
 PROGRAM = "".join(f"def step_{number}(value):\n    return value + {number}\n\n\n" for number in range(900))
 PATHS = "".join(f"M{number}.25,{number * 3}.5 C{number},{number + 1} 7.5,-2 {number}.125,9 z " for number in range(900))

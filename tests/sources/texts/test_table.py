@@ -7,8 +7,9 @@ import tracemalloc
 
 import pytest
 
-from longctx.sources import read, table
-from longctx.sources.table import delimiter_of, shape_of
+from longctx.sources import read
+from longctx.sources.texts import table
+from longctx.sources.texts.table import delimiter_of, shape_of
 
 
 def test_the_first_rows_of_a_table_are_read_and_its_shape_is_told(write, rows):

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from longctx.corpus import Lines, Segment, Source
-from longctx.sources.looks import LONGEST, MOST_LINES
-from longctx.sources.shapes import Shape, shapes, stretches
-from longctx.sources.text import MAX_LINES
+from longctx.sources.programs.looks import LONGEST, MOST_LINES
+from longctx.sources.programs.shapes import Shape, shapes, stretches
+from longctx.sources.texts.text import MAX_LINES
 
 #: Lines between two signatures that are kept, rather than a mark for a segment of its own: a mark costs about as much.
 GAP = 1
@@ -27,7 +27,7 @@ def outline(source: Source, shape: Shape | None = None) -> tuple[Segment, ...]:
 
     Args:
         source: whole.
-        shape: from :func:`longctx.sources.shapes.shapes`; None finds it.
+        shape: from :func:`longctx.sources.programs.shapes.shapes`; None finds it.
 
     >>> text = "@cache\ndef f(x,\n      y):\n    z = x + y\n    return z\n\nclass A:\n    def g(self): ...\n"
     >>> shown = outline(Source("a.py", "/a.py", "code", 9, "", (Segment(text, Lines("a.py", 1, 8)),)))

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import longctx as lc
-from longctx.sources import shapes
-from longctx.sources.ranking import page_rank, ranks
-from longctx.sources.references import references
+from longctx.sources.programs import shapes
+from longctx.sources.programs.ranking import page_rank, ranks
+from longctx.sources.programs.references import references
 
 FILES = {
     "README.md": "# Station\n\nSends readings.\n",

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from longctx.corpus import Source
-from longctx.sources import git
-from longctx.sources.references import references
-from longctx.sources.shapes import Shape, shapes
+from longctx.sources.programs.references import references
+from longctx.sources.programs.shapes import Shape, shapes
+from longctx.sources.tree import git
 
 #: Of L. Page, S. Brin et al., "The PageRank Citation Ranking" (1998): how far a reference leads on; rounds, more than enough.
 DAMPING, ROUNDS = 0.85, 40

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from longctx.sources.secrets import find
+from longctx.sources.texts.secrets import find
 from tests.sources.secret_samples import IN_CONTEXT, TOKENS, armour, token
 
 

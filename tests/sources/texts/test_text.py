@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from longctx.corpus import split_lines
 from longctx.sources import read
-from longctx.sources.code import definitions
-from longctx.sources.decoding import decode
-from longctx.sources.markdown import headings
-from longctx.sources.text import MAX_CHARS, MAX_LINES, cut, parse_text
+from longctx.sources.programs.code import definitions
+from longctx.sources.texts.decoding import decode
+from longctx.sources.texts.markdown import headings
+from longctx.sources.texts.text import MAX_CHARS, MAX_LINES, cut, parse_text
 
 
 def _lines_by_hand(text):
@@ -333,6 +333,6 @@ def test_a_text_that_fits_no_encoding_is_read_as_the_most_usual_one():
 @pytest.mark.parametrize(("encoding", "keeps"), [("utf-8", True), ("cp1251", True), ("gb18030", True), ("utf-16-le", False),
     ("utf-32-be", False), ("iso2022_jp", False), ("cp037", False)])  # fmt: skip
 def test_lines_are_counted_by_bytes_only_where_bytes_tell(encoding, keeps):
-    from longctx.sources.decoding import Decoded
+    from longctx.sources.texts.decoding import Decoded
 
     assert Decoded("", "", encoding).keeps_ascii == keeps

@@ -14,7 +14,7 @@ from itertools import accumulate
 from typing import Any
 
 from longctx.corpus import split_lines
-from longctx.sources.grammars import BODIES, GRAMMARS, SINGLE, WRAPPERS
+from longctx.sources.programs.grammars import BODIES, GRAMMARS, SINGLE, WRAPPERS
 
 #: Lines that the head of one definition may take, a constant, and a comment above a definition that is kept as a whole.
 HEAD, CONSTANT, COMMENT = 12, 3, 3
@@ -29,7 +29,7 @@ def definitions(language: str, text: str, words: bool) -> Iterator[dict[str, Any
     """What a program defines and names.
 
     Args:
-        language: a key of :data:`longctx.sources.grammars.GRAMMARS`.
+        language: a key of :data:`longctx.sources.programs.grammars.GRAMMARS`.
         text: of the program.
         words: whether to tell the words that it names things with, too.
 

@@ -17,7 +17,8 @@ import pytest
 
 from longctx.errors import EmptyCorpusError, Stopped
 from longctx.jobs import Job
-from longctx.sources import archives, read, unpacking
+from longctx.sources import read
+from longctx.sources.tree import archives, unpacking
 
 TREE = {
     "tool-1.0/README.md": "# Tool\n\nIt turns.\n",

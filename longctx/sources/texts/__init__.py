@@ -1,0 +1,1 @@
+"""Text of any kind as segments: decoded, cut, without junk and secrets."""
