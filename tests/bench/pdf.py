@@ -99,7 +99,8 @@ def _slow(sample: Path, files: Sequence[str]) -> float:
 
 def _memory(file: str) -> int:
     """Highest memory of the process that reads a document and of all its children."""
-    with subprocess.Popen([sys.executable, "-W", "ignore", "-m", "tests.bench.pdf", "longctx", file]) as process:
+    command = [sys.executable, "-W", "ignore", "-m", "tests.bench.pdf", "longctx", file]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         with _peak(process.pid) as peak:
             process.wait()
         if process.returncode:

@@ -25,7 +25,7 @@ CLEAR = 13
 #: Share of a page that the picture of a scan covers; of a page's part, under which text counts as read from it.
 SCAN, PART_OF_SCAN = 0.7, 0.4
 #: Painted areas that are looked at, the largest; pixels of the longer side of the drawn page.
-_MOST_AREAS, _SIDE = 300, 1600
+_MOST_AREAS, _SIDE = 300, 1200
 
 INVISIBLE = "drawn invisibly"
 TINY_WORDS = "too small to read"
@@ -141,7 +141,7 @@ class Judge:
         import pymupdf
 
         _, _, width, height = self._sheet
-        scale = min(2.0, _SIDE / max(width, height, 1.0))
+        scale = min(1.0, _SIDE / max(width, height, 1.0))
         matrix = self._page.derotation_matrix * pymupdf.Matrix(scale, scale)
         try:
             drawn = self._page.get_pixmap(matrix=matrix, colorspace=pymupdf.csGRAY, alpha=False)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from longctx.corpus import Box
@@ -224,15 +223,26 @@ def _told_apart(blocks: Sequence[Sequence[Line]], told: Sequence[Box]) -> tuple[
 
 
 def _hidden_parts(hidden: Sequence[Line]) -> Iterator[Part]:
-    """Lines that are not seen, those that are hidden in the same way together."""
-    for reason, same in groupby(hidden, key=lambda line: line.hidden):
-        some: list[Line] = []
-        for line in same:
-            if some and chars(some) + len(line.text) > PART:
-                yield union([one.box for one in some]), "\n".join([one.text for one in some]), f"{HIDDEN}: {reason}"
-                some = []
-            some.append(line)
-        yield union([one.box for one in some]), "\n".join([one.text for one in some]), f"{HIDDEN}: {reason}"
+    """Lines that are not seen; those that are hidden in the same way and stand below each other together."""
+    some: list[Line] = []
+    for line in hidden:
+        if some and not (_goes_on(some[-1], line) and chars(some) + len(line.text) <= PART):
+            yield _hidden_part(some)
+            some = []
+        some.append(line)
+    if some:
+        yield _hidden_part(some)
+
+
+def _goes_on(before: Line, line: Line) -> bool:
+    (x0, y0, x1, y1), (u0, v0, u1, v1) = before.box, line.box
+    height = max(y1 - y0, v1 - v0)
+    return before.hidden == line.hidden and u0 < x1 and x0 < u1 and v0 < y1 + height and y0 < v1 + height
+
+
+def _hidden_part(lines: Sequence[Line]) -> Part:
+    text = "\n".join([line.text for line in lines])
+    return union([line.box for line in lines]), text, f"{HIDDEN}: {lines[0].hidden}"
 
 
 def _shows_something(page: pymupdf.Page) -> bool:

@@ -115,3 +115,28 @@ def test_where_links_lead_is_told_at_the_end_of_the_page_unless_the_words_say_it
     ]
     assert segments[1].heading == "links"
     assert _is_seen_at(page, segments[1], page.search_for("the manual")[0])
+
+
+def test_every_segment_can_be_quoted_and_is_shown_with_its_box(document, write, pymupdf):
+    from longctx.citations.quotes import find
+    from longctx.sources import read
+
+    page = document.new_page()
+    page.insert_text((60, 90), "See the manual for details")
+    page.insert_link({"kind": pymupdf.LINK_URI, "from": page.search_for("the manual")[0], "uri": "https://example.org"})
+    for row in range(3):
+        page.draw_line((60, 120 + 20 * row), (260, 120 + 20 * row))
+        page.draw_line((60 + 100 * row, 120), (60 + 100 * row, 160))
+    for number, cell in enumerate(("gauge", "0 to 10 bar", "cable", "3 m")):
+        page.insert_text((64 + 100 * (number % 2), 134 + 20 * (number // 2)), cell)
+    page.insert_text((60, -30), "beyond the upper edge")
+    page.insert_text((900, 400), "beyond the right edge")
+    page.add_text_annot((300, 80), "Is that so?").update()
+    _field(pymupdf, page, "TEXT", (200, 300, 300, 320), "owner", "Ada Lovelace")
+    (source,) = read(write({"a.pdf": document.tobytes()})).sources
+    text = "\n".join(segment.text for segment in source.segments)
+    quotes = ("the manual for details", "0 to 10 bar", "owner: Ada Lovelace", "Is that so?", "beyond the upper edge")
+    assert all(find(quote, text) for quote in quotes)
+    assert len(source.segments) == 7
+    for segment in source.segments:
+        assert source.medium.look(1.0, 200, segment.origin.box).startswith(b"\xff\xd8"), segment
