@@ -331,7 +331,7 @@ def test_only_so_many_entries_are_looked_at(tmp_path, rows, monkeypatch):
 
 
 # -- damage --------------------------------------------------------------------------------------------------------------
-BIG = {f"{n}.txt": "".join(f"{n} {k * 7919 % 104729}\n" for k in range(400)) for n in range(20)}
+BIG = {f"{n}.txt": "".join(f"reading {k * 7919 % 104729} of station {n}\n" for k in range(400)) for n in range(20)}
 
 
 @pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.bz2", ".tar.xz"])
