@@ -261,6 +261,7 @@ class Segment:
         visuals: what there is to look at, in the order of their places in the text.
         made_of: for each line of a text that was made of something else (markup, a document): the first and the last line,
             paragraph or row of the source that it stands for. Empty where the lines are the source's own, counted up.
+        hidden: whether a reader of the source does not see it, as text in white on white; the heading says why.
 
     >>> row = Segment("| a | 1 |\\n", Lines("a.html", 3, 6), made_of=((3, 6),))
     >>> row.lines_at(0), Segment("x\\ny\\n", Lines("a.txt", 7, 8)).lines_at(1)
@@ -272,6 +273,7 @@ class Segment:
     heading: str = ""
     visuals: tuple[Visual, ...] = ()
     made_of: tuple[tuple[int, int], ...] = ()
+    hidden: bool = False
 
     def lines_at(self, index: int) -> tuple[int, int]:
         """The first and the last line of the source that a line of the text stands for; for :class:`Lines` only.

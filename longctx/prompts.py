@@ -82,8 +82,9 @@ class Frame:
         return f'<file path="{self.escape(plain_path(source.path))}"{note}>'
 
     def mark(self, number: int, segment: Segment) -> str:
-        """The line before a segment, with its id and its place."""
-        return f"\n<seg {number} {self.escape(segment.origin.where)}>\n"
+        """The line before a segment, with its id and its place, and whether a reader of the source does not see it."""
+        hidden = ", hidden from readers" if segment.hidden else ""
+        return f"\n<seg {number} {self.escape(segment.origin.where)}{hidden}>\n"
 
     def escape(self, text: str) -> str:
         """A backslash into whatever looks like one of our marks."""

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from longctx.corpus import Box
+from longctx.sources.page_text import HIDDEN
 from longctx.sources.parsed import sound
 from longctx.sources.pdf import document as documents
 from longctx.sources.pdf.document import opened
@@ -40,8 +41,8 @@ GLANCE = 100
 #: Characters below which what stands on the picture of a scan, such as a stamp or a page number, is not what it says.
 FEW = 150
 _ENCODED = re.compile(r"<((?:[0-9A-Fa-f]{2})+)>")
-#: How hidden text is called, before the reason; an annotation whose flags hide it.
-HIDDEN, UNSEEN_NOTE = "hidden text", "an annotation that is not shown"
+#: An annotation whose flags hide it.
+UNSEEN_NOTE = "an annotation that is not shown"
 
 Reply = Mapping[str, Any]
 

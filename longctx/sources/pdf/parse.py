@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from longctx.corpus import Box, Page, Segment, Status, Visual
-from longctx.sources.page_text import FIGURE, SCANNED
+from longctx.sources.page_text import FIGURE, HIDDEN, SCANNED
 from longctx.sources.parsed import Parsed, counted, ranges
 from longctx.sources.pictures.stills import Stills
 
@@ -78,7 +78,10 @@ class _Found:
             self.unread.append(number)
             return
         label = reply["label"] or None  # PyMuPDF says "" where there are none
-        texts = [Segment(text, Page(self.path, number, _box(box), label), heading) for box, text, heading in reply["parts"]]
+        texts = [
+            Segment(text, Page(self.path, number, _box(box), label), heading, hidden=heading.startswith(HIDDEN))
+            for box, text, heading in reply["parts"]
+        ]
         picture = self._picture(reply, label) if self.pages_as_pictures or reply["scan"] else []
         if not picture:
             self._add_figures(reply, label, texts)
