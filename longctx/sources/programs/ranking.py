@@ -54,8 +54,9 @@ def ranks(
     highest = max(regard.values(), default=1.0)
     first = _read_first(sources)
     found = {}
-    for path in (source.path for source in sources):
-        worth = 0.5 + highest if path in first else (ASIDE if is_aside(path) else 1.0) * _worth(path, regard)
+    for source in sources:
+        path = source.path
+        worth = 0.5 + highest if path in first else (ASIDE if is_aside(path) else 1.0) * _worth(source, regard)
         found[path] = worth * worked_on[path]
     return found
 
@@ -78,12 +79,12 @@ def _read_first(sources: Iterable[Source]) -> frozenset[str]:
     return frozenset(path for path, depth in found.items() if depth == min(found.values()))
 
 
-def _worth(path: str, regard: Mapping[str, float]) -> float:
-    """What a source is worth by what it is."""
-    name = PurePosixPath(path).name
-    if _DATA.search(name) or _FORMAL.match(name):
+def _worth(source: Source, regard: Mapping[str, float]) -> float:
+    """What a source is worth by what it is; one that says of itself that it was cut, as junk is, holds data."""
+    name = PurePosixPath(source.path).name
+    if source.note or _DATA.search(name) or _FORMAL.match(name):
         return DATA
-    return 0.5 + regard[path] if path in regard else DOCUMENT
+    return 0.5 + regard[source.path] if source.path in regard else DOCUMENT
 
 
 def page_rank(nodes: Mapping[str, float], edges: Mapping[tuple[str, str], float]) -> dict[str, float]:
