@@ -151,6 +151,7 @@ class FileReader:
     def _text(self, opened: _File, kind: str) -> Parsed:
         opened.stream.seek(0)
         data = opened.stream.read(self.max_bytes)
+        opened.whole = data if len(data) >= opened.status.st_size else None
         cut_junk = not (self.junk or opened.named)
         size = max(opened.status.st_size, len(data))
         return parse_text(opened.path, kind, data, size, cut_junk=cut_junk, rest=opened.chunks())
@@ -249,6 +250,7 @@ class _File:
     status: os.stat_result
     check: Callable[[], None]
     named: bool = False
+    whole: bytes | None = None  # its bytes, where a parser has taken all of them
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes that follow, to the end of the file."""
@@ -258,13 +260,18 @@ class _File:
 
     @cached_property
     def snapshot(self) -> Snapshot:
-        """The file as it is now; takes its hash, and leaves the stream where it was."""
+        """The file as it was read; takes its hash, and leaves the stream where it was."""
+        if self.whole is not None:
+            return self._snapshot(hashlib.sha256(self.whole))
         place = self.stream.tell()
         self.stream.seek(0)
         sha256 = hashlib.sha256()
         for chunk in self.chunks():
             sha256.update(chunk)
         self.stream.seek(place)
+        return self._snapshot(sha256)
+
+    def _snapshot(self, sha256: hashlib._Hash) -> Snapshot:
         return Snapshot(self.path, self.file, self.status.st_size, self.status.st_mtime_ns, sha256.hexdigest())
 
 
