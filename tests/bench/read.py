@@ -1,7 +1,7 @@
 """Reading a tree of source code, in CPU seconds of whole processes beside the packers that people use for it, on the same tree.
 
-Each does what it does by default: repomix looks for secrets and counts tokens, gitingest counts where it can fetch a vocabulary,
-files-to-prompt does neither; ours looks for secrets and junk, hashes, and makes segments with their lines.
+Each does what it does by default: repomix looks for secrets and counts tokens, gitingest counts where it can fetch a
+vocabulary, files-to-prompt does neither; ours looks for secrets and junk, hashes, and makes segments with their lines.
 
 Holds if reading with origins and estimated counts takes at most a fifth of what repomix and gitingest take, and twice what
 files-to-prompt takes; with exact counts, for each token, less than repomix, which counts too; a second read after an edit of
