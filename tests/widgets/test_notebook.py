@@ -138,11 +138,11 @@ import longctx as lc
 plan = lc.plan({str(project)!r}, model={str(tiny_models("llama"))!r}, store=False)
 said = lc.ScriptedBackend.maker(plan.tokenizer.encode_template, "word " * 3000, delay=0.01)
 answer = lc.load(plan, backend=said).ask("Talk.")
-"""
-    stopping = """
-for words in answer:  # the first piece may be a part of a word
+for words in answer:  # the first piece may be a part of a word; nbclient loses what ends between two cells, as loading might
     if answer.partial.startswith("word"):
         break
+"""
+    stopping = """
 next(w for w in registry._instances.values() if getattr(w, "tooltip", "") == "Stop: Talk.").click()
 print(answer.job.wait(5), answer.outcome.stopped, answer.text.startswith("word"), answer.usage.new_tokens < 1000)
 """
