@@ -12,8 +12,10 @@ passwords such as ``password`` and ``{password}``, one that is the user's name, 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 PRIVATE_KEY, PASSWORD = "private key", "password"
 
@@ -55,9 +57,6 @@ class _Form:
         for match in self.pattern.finditer(text, start, stop):
             if not _is_example(match[group]):
                 yield Secret(*match.span(group), self.what)
-
-    def is_hinted(self, text: str) -> bool:
-        return any(map(text.__contains__, self.hints))
 
 
 #: Tokens are runs of such characters without a gap, at least so long. Runs are few, so that looking for hints in them takes a
@@ -161,13 +160,23 @@ def find(text: str) -> list[Secret]:
 
 def _tokens(text: str) -> Iterator[Secret]:
     runs = list(_runs(text))
-    solid = "\n".join(text[start:stop] for start, stop in runs)
+    solid = "\n".join([text[start:stop] for start, stop in runs])
+    begins = list(accumulate((stop - start + 1 for start, stop in runs), initial=0))
     for form in _FORMS:
-        if not form.is_hinted(solid if form.is_solid else text):
-            continue
-        for start, stop in runs if form.is_solid else [(0, len(text))]:
-            if not form.is_solid or form.is_hinted(text[start:stop]):
-                yield from form.found(text, start, stop)
+        if form.is_solid:
+            hinted = {bisect_right(begins, at) - 1 for hint in form.hints for at in _places(solid, hint)}
+            for number in sorted(hinted):
+                yield from form.found(text, *runs[number])
+        elif any(hint in text for hint in form.hints):
+            yield from form.found(text, 0, len(text))
+
+
+def _places(text: str, words: str) -> Iterator[int]:
+    """Where some words begin in a text."""
+    at = text.find(words)
+    while at >= 0:
+        yield at
+        at = text.find(words, at + 1)
 
 
 def _runs(text: str) -> Iterator[tuple[int, int]]:
