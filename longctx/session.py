@@ -114,19 +114,22 @@ class Session:
                 :func:`longctx.read`; one that is taken is numbered. A file that was read already and has not changed since is
                 not read twice; one that has changed is read as it is now, besides what it was.
             show: whether progress is shown where the user looks.
-            options: as for :func:`longctx.read`.
+            options: as for :func:`longctx.read`, but for ``budget`` and ``model``, which say what is read of all sources.
 
         Returns:
             this session: ``session.add("notes/").ask("…")``.
 
         Raises:
-            UsageError: as :func:`longctx.read`.
+            UsageError: as :func:`longctx.read`; a budget.
             EmptyCorpusError: nothing readable was found.
             DoesNotFitError: there is no memory for it, in any way; the session goes on as it was.
             ClosedError: the session was closed.
         """
         if self.closed:
             raise ClosedError("add: the session is closed", hint="load the plan again")
+        if refused := {"budget", "behind", "model"} & options.keys():
+            hint = "read with it before, and plan what was read: lc.plan(lc.read(..., budget=50_000))"
+            raise UsageError(f"add takes no {min(refused)}=", hint=hint)
         before = self._coming
         read = sources.read(*paths, behind=before, **options)
         more = Corpus(read.sources[len(before.sources) :], read.manifest[len(before.manifest) :])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import longctx as lc
-from longctx.errors import ClosedError, DoesNotFitError, EmptyCorpusError, ModelDamagedError, SourceNotFoundError
+from longctx.errors import ClosedError, DoesNotFitError, EmptyCorpusError, ModelDamagedError, SourceNotFoundError, UsageError
 from longctx.jobs import Job
 from tests.videos import make_video
 
@@ -189,6 +189,11 @@ def test_what_goes_wrong_leaves_the_session_as_it_was(
         assert session.ask("Still there?").text == "one"
         session.add(more)
         assert paths(session) == ["README.md", "retry.py", "more/README.md", "more/moon.py"]
+
+
+def test_a_budget_is_refused_before_anything_is_read(plan: lc.Plan, more: Path) -> None:
+    with lc.load(plan, show=False) as session, pytest.raises(UsageError, match="add takes no budget="):
+        session.add(more, budget=100)
 
 
 def test_what_cannot_be_read_is_an_error_at_once(plan: lc.Plan, tmp_path: Path) -> None:

@@ -226,14 +226,14 @@ def test_what_changes_rarely_comes_first(repository, git, write):
     assert _order(top) == ["z.txt", "a-new.txt", "m.txt", "b.txt", "edited.txt", "staged.txt"]
 
 
-def test_a_commit_that_touched_every_file_says_of_none_that_it_changes_often(repository, git, write):
+def test_a_commit_that_touched_many_files_says_little_of_each(repository, git, write):
     names = [f"{letter}.txt" for letter in "abcdefgh"]
     top = repository(dict.fromkeys(names, "old\n"))
-    for when in (1_700_000_100, 1_700_000_200, 1_700_000_300):
-        write({"c.txt": f"{when}\n"})
-        git(top, "commit", "-q", "-a", "-m", "c", when=when)
-    write(dict.fromkeys(names, "all\n"))
-    git(top, "commit", "-q", "-a", "-m", "all", when=1_700_000_400)
+    write({"c.txt": "one\n"})
+    git(top, "commit", "-q", "-a", "-m", "c", when=1_700_000_100)
+    for when, text in ((1_700_000_200, "two\n"), (1_700_000_300, "six\n")):
+        write({name: text for name in names if name != "c.txt"})
+        git(top, "commit", "-q", "-a", "-m", "many", when=when)
     assert _order(top)[-1] == "c.txt"
 
 
@@ -254,6 +254,17 @@ def test_neither_an_edit_nor_its_commit_reorders_what_was_not_touched(repository
         assert [other for other in _order(top) if other != name] == before
         git(top, "commit", "-q", "-a", "-m", name, when=1_700_000_100 + change)
         assert [other for other in _order(top) if other != name] == before
+
+
+def test_what_was_changed_often_long_ago_keeps_its_place_beside_what_was_changed_once_since(repository, git, write):
+    top = repository({"often.txt": "o" * 200 + "\n", "once.txt": "n\n", "other.txt": "x\n"})
+    changes = ["often"] * 12 + ["once"] + ["other"] * 24
+    orders = []
+    for when, name in enumerate(changes):
+        write({f"{name}.txt": f"{when:02}" * (100 if name == "often" else 1) + "\n"})
+        git(top, "commit", "-q", "-a", "-m", name, when=1_700_000_100 + when)
+        orders.append([path for path in _order(top) if path != "other.txt"])
+    assert len(set(map(tuple, orders[13:]))) == 1
 
 
 def test_a_file_that_was_only_touched_keeps_its_place(repository, git):

@@ -163,3 +163,9 @@ def test_no_text_takes_long(unit):
     began = time.process_time()
     find(text)
     assert time.process_time() - began < 2
+
+
+def test_a_token_behind_what_only_begins_like_it_is_found() -> None:
+    token = "AKIA" + "Z7Q2LMN4XK3P5RTV"
+    text = f"see_AKIA_in_the_manual_of_it\nid={token}\nagain={token};\n"
+    assert [text[secret.start : secret.stop] for secret in find(text)] == [token, token]
