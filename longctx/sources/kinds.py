@@ -1,8 +1,9 @@
-"""What a file is, by its name, and pictures by their first bytes."""
+"""What a file is by its name, which belong together by theirs, and pictures by their first bytes."""
 
 from __future__ import annotations
 
-from posixpath import splitext
+from collections.abc import Mapping
+from posixpath import join, split, splitext
 
 _CODE_SUFFIXES = """
     .ada .adb .ads .asm .awk .bash .bat .bzl .c .cc .cfg .cjs .clj .cljs .cmake .cmd .coffee .cpp .cr .cs .css .cu .cuh .cxx .d
@@ -20,9 +21,11 @@ _PICTURES = ".png .jpg .jpeg .jpe .jfif .webp .gif .bmp .tif .tiff .avif .heic .
 _BY_SUFFIX |= dict.fromkeys(_PICTURES.split(), "image")
 _BY_SUFFIX |= {".docx": "docx", ".pptx": "pptx", ".xlsx": "xlsx", ".xlsm": "xlsx", ".epub": "epub"}
 _BY_SUFFIX |= dict.fromkeys((".html", ".htm", ".xhtml"), "html")
+SUBTITLES = (".srt", ".vtt")
 _VIDEO = ".mp4 .m4v .mov .mkv .webm .avi .mts .m2ts .mpg .mpeg .wmv .flv .3gp .ogv"
-_BY_SUFFIX |= dict.fromkeys(_VIDEO.split(), "video") | dict.fromkeys((".srt", ".vtt"), "subtitles")
+_BY_SUFFIX |= dict.fromkeys(_VIDEO.split(), "video") | dict.fromkeys(SUBTITLES, "subtitles")
 _PICTURE_HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 #: Sizes of the header that follows a bitmap's own.
 _BITMAP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -48,6 +51,33 @@ def may_be_video(path: str) -> bool:
     [True, True, False]
     """
     return kind_of(path) == "video" or path.lower().endswith(".ts")
+
+
+def video_of(path: str, videos: Mapping[str, str]) -> str | None:
+    """The video beside which a subtitle file lies: ``lecture.srt`` and ``lecture.en.srt`` beside ``lecture.mp4``.
+
+    Args:
+        path: of the subtitle file.
+        videos: paths of videos by themselves without suffix.
+
+    >>> video_of("talks/lecture.en.srt", {"talks/lecture": "talks/lecture.mp4"})
+    'talks/lecture.mp4'
+    """
+    stem, suffix = splitext(path)
+    if suffix.lower() not in SUBTITLES:
+        return None
+    folder, name = split(stem)
+    shorter = (join(folder, name.rsplit(".", count)[0]) for count in (0, 1, 2))
+    return next((videos[one] for one in shorter if one in videos), None)
+
+
+def is_archive(path: str) -> bool:
+    """Whether a name is one of an archive that can be read.
+
+    >>> [is_archive(path) for path in ("a.ZIP", "b.tar.gz", "c.gz", "d.py")]
+    [True, True, False, False]
+    """
+    return path.lower().endswith(_ARCHIVES)
 
 
 def picture_of(head: bytes) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -14,16 +16,12 @@ from longctx.errors import EmptyCorpusError, UsageError
 from longctx.jobs import Job
 from longctx.places import cache_folder
 from longctx.sources.files import FileReader
-from longctx.sources.kinds import kind_of, may_be_video
+from longctx.sources.kinds import SUBTITLES, kind_of, may_be_video, video_of
 from longctx.sources.parsed import Parsed
-from longctx.sources.process import ParserProcess
-from longctx.sources.tree.archives import hidden, unpacked
 from longctx.sources.tree.ignores import Patterns
 from longctx.sources.tree.listing import listing, walked
 from longctx.sources.tree.obstacles import Obstacles
 from longctx.sources.tree.roots import PathLike, Root, find_roots
-from longctx.sources.video.footage import chosen_engine
-from longctx.sources.video.subtitles import SUFFIXES, video_of
 
 #: Bytes of one text file that are read. Source code is far below; data files and logs are cut.
 MAX_FILE_BYTES = 1_000_000
@@ -93,13 +91,16 @@ def read(
     if not isinstance(password, str):
         raise UsageError(f"password= takes a text, not {type(password).__name__}")
     wanted = _Wanted(Patterns.of(include, "include"), Patterns.of(exclude, "exclude"), submodules)
-    chosen = chosen_engine(engine)
+    if engine is not None:
+        from longctx.sources.video.footage import chosen_engine  # imported only where there is, or may be, a video
+
+        chosen_engine(engine)
     roots, again = find_roots(paths, alone=behind is None)
-    with ParserProcess() as parser:
-        check = job.check if job else _go_on
-        reader = FileReader(max_file_bytes, parser, check, pages_as_pictures, chosen, junk, redact, password)
+    check = job.check if job else _go_on
+    with closing(FileReader(max_file_bytes, check, pages_as_pictures, engine, junk, redact, password)) as reader:
         reading = _Reading(reader, wanted, job, behind or Corpus((), ()))
-        corpus = reading.corpus(roots, again)
+        with _no_collections():
+            corpus = reading.corpus(roots, again)
     if not reading.sources and not any(row.reason.startswith(_AGAIN) for row in reading.rows):
         raise _nothing(roots, reading.rows)
     return corpus
@@ -184,6 +185,8 @@ class _Reading:
 
     def _unpacked(self, root: Root) -> Iterator[_Entry]:
         """The entries of an archive: a row for itself, what was not unpacked, and what is read where it was unpacked."""
+        from longctx.sources.tree.archives import hidden, unpacked
+
         archive = unpacked(root.file, cache_folder(), self.reader.check)
         listed = () if archive.folder is None else walked(archive.folder).found
         missing = archive.files - len(listed)
@@ -215,7 +218,7 @@ class _Reading:
             for one in subtitles:
                 self._read(one)
             return
-        beside = next((found for one in subtitles if (found := self.reader.subtitles(one.path, one.file))), None)
+        beside = next((found for one in subtitles if (found := self.reader.parsers.beside(one.path, one.file))), None)
         row, source = self._compared(*self.reader.read(entry.path, entry.file, beside, named=entry.named))
         self.rows.append(row)
         self.sources += [source] if source else []
@@ -262,6 +265,8 @@ def _beside(entries: Sequence[_Entry]) -> dict[str, list[_Entry]]:
     candidates = sorted((kind_of(one.path) == "video", one.path) for one in free if may_be_video(one.path))
     videos = {os.path.splitext(path)[0]: path for _, path in candidates}
     found: dict[str, list[_Entry]] = {}
+    if not videos:
+        return found
     for entry in sorted(free, key=lambda one: (len(one.path), one.path)):
         if video := video_of(entry.path, videos):
             found.setdefault(video, []).append(entry)
@@ -278,7 +283,7 @@ def _subtitles_of(video: str) -> list[str]:
         names = sorted(os.listdir(folder))
     except OSError:
         return []
-    return [os.path.join(folder, one) for one in names if one.endswith(SUFFIXES) and video_of(one, {stem: name})]
+    return [os.path.join(folder, one) for one in names if one.endswith(SUBTITLES) and video_of(one, {stem: name})]
 
 
 def _unique(entries: Sequence[_Entry], before: Iterable[str]) -> Iterator[_Entry]:
@@ -308,6 +313,19 @@ def _nothing(roots: Sequence[Root], rows: Sequence[Row]) -> EmptyCorpusError:
         f"nothing readable in {where}: {told}",
         hint="text, code, notebooks, PDF, Office, EPUB, pictures, video and archives can be read; check include and exclude",
     )
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Without the collection of cyclic garbage. Reading makes none, and all that was read would be looked at again and again: a
+    tenth of the time, and more in a kernel where large libraries are loaded."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _go_on() -> None:

@@ -12,6 +12,7 @@ _PLAIN = (_MATROSKA, b"FLV\x01", b"\x00\x00\x01\xba", b"\x30\x26\xb2\x75\x8e\x66
 _TAGGED = (b"ID3\x02", b"ID3\x03", b"ID3\x04")
 #: Boxes with which a QuickTime file may begin that has no ``ftyp``.
 _BOXES = (b"moov", b"mdat", b"wide", b"skip", b"free")
+NOT_FETCHED = "not fetched: it stands for a file in Git LFS (git lfs pull)"
 _LFS = b"version https://git-lfs.github.com/spec/"
 
 

@@ -156,7 +156,7 @@ def test_a_tracked_file_that_was_deleted_has_a_row(repository, rows):
 def test_files_that_vanish_or_refuse_or_turn_into_pipes_while_being_read_have_a_row(place, rows, monkeypatch):
     for name in ("gone.txt", "locked.txt", "pipe.txt", "link.txt"):
         (place / name).write_text("x\n")
-    opened = files._opened
+    opened = files.open_file
 
     def at_the_last_moment(file):
         match os.path.basename(file):
@@ -172,7 +172,7 @@ def test_files_that_vanish_or_refuse_or_turn_into_pipes_while_being_read_have_a_
                 os.symlink("/etc/passwd", file)
         return opened(file)
 
-    monkeypatch.setattr(files, "_opened", at_the_last_moment)
+    monkeypatch.setattr(files, "open_file", at_the_last_moment)
     manifest = rows(read(place))
     assert (manifest["gone.txt"].status, manifest["gone.txt"].reason) == ("failed", "cannot be read: No such file or directory")
     assert (manifest["locked.txt"].status, manifest["locked.txt"].reason) == ("failed", "cannot be read: Permission denied")

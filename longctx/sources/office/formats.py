@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from posixpath import splitext
 
 #: The container of Microsoft's formats before 2007, and of today's where they are encrypted.
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -38,7 +38,7 @@ def unread_format(path: str, head: bytes) -> str:
     >>> unread_format("server.key", b"-----BEGIN"), unread_format("notes.doc", b"Dear reader")
     ('', '')
     """
-    ending = PurePosixPath(path).suffix.lower()
+    ending = splitext(path)[1].lower()
     known = head.startswith(_OLD_HEADS) or b"BOOKMOBI" in head[:80]
     return f"{ending} is not read: {_CONVERT[ending]}" if known and ending in _CONVERT else ""
 

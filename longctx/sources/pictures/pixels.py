@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from PIL import Image
 
-#: As Pillow calls them. A photograph of a telephone is often an MPO, which opens as a JPEG and is called so afterwards.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+#: As Pillow calls them, first those that it always knows: for the sake of any other it imports all of its plugins. A photograph
+#: of a telephone is often an MPO, which opens as a JPEG and is called so afterwards.
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
 #: Pixels of a picture that has to be decoded as a whole; twice Pillow's own limit, where it calls a picture a bomb.
 MOST_PIXELS = 178_956_970
 #: Pixels above which a picture is reduced while it is decoded, or right after, before it is resized exactly.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from posixpath import splitext
 
 _PYTHON = re.compile(r"(?:async\s+)?(?:def|class|cdef class|cpdef)\s+(\w+)\s*[\[(:]")
 _WORDS = (
@@ -47,10 +47,11 @@ def definitions(lines: Sequence[str], path: str) -> list[tuple[int, str]]:
     >>> definitions(["import os\n", "# helps\n", "@cache\n", "def f(x):\n", "    return x\n"], "a.py")
     [(1, 'f')]
     """
-    patterns = _PATTERNS.get(PurePosixPath(path).suffix.lower(), (_GENERIC,))
+    patterns = _PATTERNS.get(splitext(path)[1].lower(), (_GENERIC,))
     found: list[tuple[int, str]] = []
-    at_margin = [index for index, line in enumerate(lines) if line[0] not in " \t\n\r"] if patterns else []
-    for index in at_margin:
+    if not patterns:
+        return found
+    for index in [index for index, line in enumerate(lines) if line >= "!"]:  # begins with what is no white space
         if name := _name(lines[index][:300].rstrip(), patterns):
             found.append((_with_what_belongs(lines, index, found[-1][0] + 1 if found else 0), name))
     return found
@@ -67,7 +68,7 @@ def defined(line: str, path: str, *, inside: bool = False) -> str:
     >>> defined("def wait(self):", "a.py", inside=True), defined("void wait(int seconds) {", "A.java", inside=True)
     ('wait', 'wait')
     """
-    patterns = _PATTERNS.get(PurePosixPath(path).suffix.lower(), (_GENERIC,))
+    patterns = _PATTERNS.get(splitext(path)[1].lower(), (_GENERIC,))
     members = (_C_FUNCTION,) if inside and _GENERIC in patterns else ()
     return _name(line[:300], (*patterns, *members))
 
@@ -79,8 +80,10 @@ def holds_members(line: str) -> bool:
 
 def _name(line: str, patterns: Sequence[re.Pattern[str]]) -> str:
     """What a line defines; empty for nothing."""
-    matches = (pattern.match(line) for pattern in patterns)
-    return next((next(filter(None, match.groups()), "") for match in matches if match), "")
+    for pattern in patterns:
+        if match := pattern.match(line):
+            return next(filter(None, match.groups()), "")
+    return ""
 
 
 def _with_what_belongs(lines: Sequence[str], index: int, least: int) -> int:

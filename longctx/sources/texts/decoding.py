@@ -72,7 +72,7 @@ def decode(data: bytes, *, whole: bool = True) -> Decoded | None:
         return _unmarked(data, whole)
     if len(data) - len(data.translate(None, _CONTROLS)) > _CONTROL_SHARE * len(data):
         return None
-    if _ISO_2022.search(data) and (found := _escaped(data, whole)):
+    if b"\x1b$" in data and _ISO_2022.search(data) and (found := _escaped(data, whole)):
         return found
     try:
         return Decoded(_finished(_decoded(data, "utf-8", "strict", whole), whole))
@@ -216,7 +216,9 @@ def _sample(data: bytes) -> bytes:
 
 def _decoded(data: bytes, encoding: str, errors: str, whole: bool) -> str:
     """Decoded; a character that the end of a part cuts in two is left out."""
-    return codecs.getincrementaldecoder(encoding)(errors).decode(data, final=whole)
+    if whole:
+        return data.decode(encoding, errors)
+    return codecs.getincrementaldecoder(encoding)(errors).decode(data)
 
 
 def _finished(text: str, whole: bool) -> str:

@@ -15,6 +15,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 PRIVATE_KEY, PASSWORD = "private key", "password"
@@ -35,21 +36,24 @@ class Secret:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Form:
     """What a kind of token looks like.
 
     Args:
         what: it is.
         hints: one of these stands in every text that has such a token; looking for them is fast.
-        pattern: of the token, or with a group that is it.
-        is_solid: whether such a token is all in one run, hints and all.
+        form: of the token, or with a group that is it.
     """
 
     what: str
     hints: tuple[str, ...]
-    pattern: re.Pattern[str]
-    is_solid: bool
+    form: str
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The form between what may stand around it. Compiled when a hint was met: most texts have none."""
+        return re.compile(f"{_BEGINS}(?:{self.form}){_ENDS}")
 
     def found(self, text: str, start: int, stop: int) -> Iterator[Secret]:
         """The tokens between two places of a text."""
@@ -81,7 +85,7 @@ Google access token | ya29. | ya29\.[\w-]{40,1000}
 OpenAI key | sk- | sk-(?:(?:proj|svcacct|admin|None)-[\w-]{40,250}|[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}|[A-Za-z0-9]{48})
 Anthropic key | sk-ant- | sk-ant-(?:api|admin|sid|oat)\d\d-[\w-]{40,250}
 OpenRouter key | sk-or-v1- | sk-or-v1-[0-9a-f]{64}
-Hugging Face token | hf_ | (?:hf|api_org)_[A-Za-z]{34}
+Hugging Face token | hf_ api_org_ | (?:hf|api_org)_[A-Za-z]{34}
 npm token | npm_ | npm_[A-Za-z0-9]{36}
 PyPI token | pypi-AgE | pypi-AgE[\w-]{50,1000}
 SendGrid key | SG. | SG\.[\w-]{22}\.[\w-]{43}
@@ -107,13 +111,16 @@ Discord webhook | /api/webhooks/ | discord(?:app)?\.com/api/webhooks/(\d{17,20}/
 """
 
 
-def _forms(table: str, *, is_solid: bool) -> Iterator[_Form]:
+def _forms(table: str) -> Iterator[_Form]:
     for line in table.strip().splitlines():
-        what, hints, pattern = line.split(" | ", 2)
-        yield _Form(what, tuple(hints.split()), re.compile(f"{_BEGINS}(?:{pattern}){_ENDS}"), is_solid)
+        what, hints, form = line.split(" | ", 2)
+        yield _Form(what, tuple(hints.split()), form)
 
 
-_FORMS = (*_forms(_TOKENS, is_solid=True), *_forms(_IN_CONTEXT, is_solid=False))
+_SOLID_FORMS, _FORMS_IN_CONTEXT = tuple(_forms(_TOKENS)), tuple(_forms(_IN_CONTEXT))
+_HINTS = sorted({hint for form in _SOLID_FORMS for hint in form.hints}, key=len, reverse=True)
+_HINT = re.compile("|".join(map(re.escape, _HINTS)))  # of two that begin alike it finds the longer one
+_FORMS_BY_HINT = {hint: [form for form in _SOLID_FORMS if hint.startswith(form.hints)] for hint in _HINTS}
 _EXAMPLE = re.compile(
     r"example|your|xxxx|\*\*\*|\.\.\.|placeholder|dummy|redacted|0123456789|1234567890|abcdefgh|deadbeef", re.I
 )
@@ -159,36 +166,37 @@ def find(text: str) -> list[Secret]:
 
 
 def _tokens(text: str) -> Iterator[Secret]:
-    runs = list(_runs(text))
+    runs = _runs(text)
     solid = "\n".join([text[start:stop] for start, stop in runs])
-    begins = list(accumulate((stop - start + 1 for start, stop in runs), initial=0))
-    for form in _FORMS:
-        if form.is_solid:
-            hinted = {bisect_right(begins, at) - 1 for hint in form.hints for at in _places(solid, hint)}
-            for number in sorted(hinted):
-                yield from form.found(text, *runs[number])
-        elif any(hint in text for hint in form.hints):
+    if hinted := list(_hints(solid)):
+        begins = list(accumulate((stop - start + 1 for start, stop in runs), initial=0))
+        owners = ((bisect_right(begins, at) - 1, form) for at, hint in hinted for form in _FORMS_BY_HINT[hint])
+        for number, form in dict.fromkeys(owners):
+            yield from form.found(text, *runs[number])
+    for form in _FORMS_IN_CONTEXT:
+        if any(hint in text for hint in form.hints):
             yield from form.found(text, 0, len(text))
 
 
-def _places(text: str, words: str) -> Iterator[int]:
-    """Where some words begin in a text."""
-    at = text.find(words)
-    while at >= 0:
-        yield at
-        at = text.find(words, at + 1)
-
-
-def _runs(text: str) -> Iterator[tuple[int, int]]:
+def _runs(text: str) -> list[tuple[int, int]]:
     """Where runs begin and end that are long enough for a token."""
-    marks = text.encode("ascii", "replace").translate(_IS_SOLID)
-    run = b"x" * _LENGTH
-    start = marks.find(run)
+    marks = text.encode("ascii", "replace").translate(_IS_SOLID) + b" "
+    run, find = b"x" * _LENGTH, marks.find
+    found = []
+    start = find(run)
     while start >= 0:
-        stop = marks.find(b" ", start)
-        stop = stop if stop >= 0 else len(marks)
-        yield start, stop
-        start = marks.find(run, stop)
+        stop = find(b" ", start + _LENGTH)
+        found.append((start, stop))
+        start = find(run, stop)
+    return found
+
+
+def _hints(text: str) -> Iterator[tuple[int, str]]:
+    """Where hints stand in a text, and which; one may begin inside another."""
+    found = _HINT.search(text)
+    while found is not None:
+        yield found.start(), found[0]
+        found = _HINT.search(text, found.start() + 1)
 
 
 def _is_example(token: str) -> bool:
@@ -197,7 +205,7 @@ def _is_example(token: str) -> bool:
 
 def _passwords(text: str) -> Iterator[Secret]:
     """Passwords in addresses: scheme://user:password@host."""
-    if "://" not in text or "@" not in text:
+    if "@" not in text or "://" not in text:
         return
     for match in _ADDRESS.finditer(text):
         user, password, host = match.groups()

@@ -156,12 +156,8 @@ def cut(
     for first, last in spans(lines, starts):
         heading = names[bisect_right(starts, first)]
         origin = Lines(path, first + 1, last, cell)
-        text = "".join(lines[first:last])
-        found += (
-            [Segment(piece, origin, heading) for piece in pieces(text)]
-            if last - first == 1
-            else [Segment(text, origin, heading)]
-        )
+        texts = pieces(lines[first]) if last - first == 1 else ("".join(lines[first:last]),)
+        found += [Segment(text, origin, heading) for text in texts]
     return tuple(found)
 
 
@@ -173,11 +169,13 @@ def spans(lines: Sequence[str], starts: Sequence[int]) -> Iterator[tuple[int, in
         starts: indexes of lines with which a stretch had better begin, ascending.
     """
     chars = list(accumulate(map(len, lines), initial=0))
-    first = 0
-    while first < len(lines):
+    first, end = 0, len(lines)
+    while first < end:
         # The farthest end: at least one line, and no more than the limits.
-        reach = max(first + 1, min(first + MAX_LINES, bisect_right(chars, chars[first] + MAX_CHARS) - 1))
-        last = len(lines) if reach >= len(lines) else _best(lines, first, reach, starts)
+        reach = min(first + MAX_LINES, end)
+        if chars[reach] - chars[first] > MAX_CHARS:
+            reach = max(first + 1, bisect_right(chars, chars[first] + MAX_CHARS, first, reach) - 1)
+        last = reach if reach == end else _best(lines, first, reach, starts)
         yield first, last
         first = last
 
@@ -191,9 +189,13 @@ def _best(lines: Sequence[str], first: int, reach: int, starts: Sequence[int]) -
     place = bisect_right(starts, reach) - 1
     if place >= 0 and starts[place] >= least:
         return starts[place]
-    after_empty = [line for line in range(reach, least - 1, -1) if lines[line - 1].isspace()]
-    margin = (line for line in after_empty if not lines[line][:1].isspace())
-    return next(margin, after_empty[0] if after_empty else reach)
+    farthest = 0
+    for line in range(reach, least - 1, -1):
+        if lines[line - 1].isspace():
+            if not lines[line][:1].isspace():
+                return line
+            farthest = farthest or line
+    return farthest or reach
 
 
 def pieces(line: str) -> list[str]:

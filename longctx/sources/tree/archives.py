@@ -22,7 +22,6 @@ from longctx.corpus import Status
 from longctx.sources.parsed import Parsed
 from longctx.sources.tree.unpacking import ArchiveError, Unpacker, check_head, entries
 
-SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 #: Bytes of everything that is kept.
 MOST_KEPT = 10 * 2**30
 #: Bytes that come out of one archive: so many times its size, and from a small one at least so many.
@@ -32,15 +31,6 @@ _STALE = 86_400.0
 _CHUNK = 2**22
 #: Of the record beside the files; another one makes archives be unpacked anew.
 _VERSION = 1
-
-
-def is_archive(path: str) -> bool:
-    """Whether a name is one of an archive that can be read.
-
-    >>> [is_archive(path) for path in ("a.ZIP", "b.tar.gz", "c.gz", "d.py")]
-    [True, True, False, False]
-    """
-    return path.lower().endswith(SUFFIXES)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from longctx.errors import SourceNotFoundError, UsageError
-from longctx.sources.tree.archives import is_archive
+from longctx.sources.kinds import is_archive
 
 PathLike = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 

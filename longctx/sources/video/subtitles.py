@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import html
-import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from longctx.corpus import Cue, Moment, Segment
 from longctx.sources.parsed import Parsed, counted, sound
@@ -13,7 +12,6 @@ from longctx.sources.texts.decoding import decode
 
 #: Seconds of one segment.
 STRETCH = 10.0
-SUFFIXES = (".srt", ".vtt")
 
 _CLOCK = r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
 _TIMES = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}")
@@ -89,24 +87,6 @@ def parse_subtitles(path: str, data: bytes) -> Parsed | None:
     decoded = decode(data)
     cues = cues_of(decoded.text) if decoded else ()
     return Parsed("subtitles", cue_segments(path, cues), reason=counted(len(cues), "cue")) if cues else None
-
-
-def video_of(path: str, videos: Mapping[str, str]) -> str | None:
-    """The video beside which a subtitle file lies: ``lecture.srt`` and ``lecture.en.srt`` beside ``lecture.mp4``.
-
-    Args:
-        path: of the subtitle file.
-        videos: paths of videos by themselves without suffix.
-
-    >>> video_of("talks/lecture.en.srt", {"talks/lecture": "talks/lecture.mp4"})
-    'talks/lecture.mp4'
-    """
-    stem, suffix = os.path.splitext(path)
-    if suffix.lower() not in SUFFIXES:
-        return None
-    folder, name = os.path.split(stem)
-    shorter = (os.path.join(folder, name.rsplit(".", count)[0]) for count in (0, 1, 2))
-    return next((videos[one] for one in shorter if one in videos), None)
 
 
 def _stretches(cues: Sequence[Cue]) -> Iterator[list[Cue]]:
