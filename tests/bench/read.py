@@ -1,18 +1,21 @@
 """Reading a tree of source code, in CPU seconds of whole processes beside the packers that people use for it, on the same tree.
 
-Each does what it does by default: repomix looks for secrets and counts tokens, gitingest counts where it can fetch a
-vocabulary, files-to-prompt does neither; ours looks for secrets and junk, hashes, and makes segments with their lines.
+Each does what it does by default: repomix looks for secrets and counts tokens, gitingest counts them, files-to-prompt does
+neither; ours looks for secrets and junk, hashes, and makes segments with their lines. Where gitingest cannot fetch its vocabulary,
+it is given that of repomix, which is the same.
 
 Holds if reading with origins and estimated counts takes at most a fifth of what repomix and gitingest take, and twice what
 files-to-prompt takes; with exact counts, for each token, less than repomix, which counts too; a second read after an edit of
 one file in the same process a tenth of the first; and the peak of 5,000 files stays below 500 MB. Peers that are not installed
 are named and not compared: ``pip install gitingest files-to-prompt`` into any environment on PATH, ``npm install -g repomix``.
 
-``python -m tests.bench read [TREE]``, by default the standard library without its tests. Linux and macOS only.
+``python -m tests.bench read [TREE]``, by default the standard library without its tests; on a repository git's history counts, and
+so do rules of .gitignore, which cost files-to-prompt more than all the rest. Linux and macOS only.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -28,6 +31,7 @@ from typing import Any
 
 RUNS = 3
 SLOWER, AS_FAST, WARM, MEMORY, MANY = 5.0, 2.0, 0.10, 500e6, 5_000
+_PROGRAMS = (".py", ".ts", ".js", ".go", ".rs", ".java", ".c")
 #: Ours with estimated counts, as a program of its own.
 ESTIMATED = (
     "import sys, longctx as lc; from longctx import stream; corpus = lc.read(sys.argv[1]);"
@@ -39,6 +43,12 @@ TIMED = (
     "corpus, how = reading.counted(lc.read(sys.argv[1])); spent = time.process_time() - began;"
     "print(json.dumps({'seconds': spent, 'tokens': sum(row.tokens or 0 for row in corpus.manifest), 'how': how}))"
 )
+_O200K = "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken"
+#: The ranks of gpt-tokenizer in the file format of tiktoken.
+_AS_TIKTOKEN = """
+import ranks from %s;
+process.stdout.write(ranks.map((token, rank) => Buffer.from(token).toString("base64") + " " + rank + "\\n").join(""));
+"""
 #: A first and a second read in one process, one file edited between them.
 TWICE = """
 import json, sys, time, longctx as lc
@@ -58,8 +68,14 @@ print(json.dumps(spent))
 def run(tree: str | None = None) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["LONGCTX_CACHE"] = str(Path(folder, "warm"))
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
+        os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(Path(folder, "vocabulary")))
+        _give_vocabulary(Path(os.environ["TIKTOKEN_CACHE_DIR"]))
         place = Path(folder, "tree")
-        shutil.copytree(tree or sysconfig.get_path("stdlib"), place, symlinks=True, ignore=_left_out)
+        if tree:
+            shutil.copytree(tree, place, symlinks=True)
+        else:
+            shutil.copytree(sysconfig.get_path("stdlib"), place, symlinks=True, ignore=_left_out)
         files = sum(path.is_file() for path in place.rglob("*") if ".git" not in path.parts)
         cpu, tokens, missing = _compared(place, Path(folder, "out"))
         exact = _exact(place, Path(folder, "cache"))
@@ -94,6 +110,23 @@ def run(tree: str | None = None) -> dict[str, object]:
 
 def _left_out(folder: str, names: list[str]) -> set[str]:
     return {name for name in names if name in ("site-packages", "__pycache__", "test") or name.startswith("config-")}
+
+
+def _give_vocabulary(folder: Path) -> None:
+    """Put o200k_base where tiktoken looks for it first, out of the package by which repomix counts; tiktoken checks its sha256."""
+    repomix, node = shutil.which("repomix"), shutil.which("node")
+    found = folder / hashlib.sha1(_O200K.encode(), usedforsecurity=False).hexdigest()
+    packages = [folder for folder in Path(repomix).resolve().parents if folder.name == "node_modules"] if repomix else []
+    ranks = next((one for top in packages if (one := top / "gpt-tokenizer/esm/bpeRanks/o200k_base.js").is_file()), None)
+    if node is None or ranks is None or found.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with found.open("wb") as stream:
+        subprocess.run([node, "--input-type=module", "-e", _AS_TIKTOKEN % json.dumps(str(ranks))], stdout=stream, check=True)
+
+
+def _programs(tree: Path) -> list[Path]:
+    return sorted(path for path in tree.rglob("*") if path.suffix in _PROGRAMS and path.is_file() and not path.is_symlink())
 
 
 def _compared(tree: Path, out: Path) -> tuple[dict[str, float], dict[str, int], list[str]]:
@@ -140,7 +173,7 @@ def _exact(tree: Path, cache: Path) -> dict[str, float]:
 
 def _second(tree: Path, cache: Path) -> dict[str, float]:
     """CPU seconds, imports apart, of a first read and, after an edit, of a second one there and in a new process."""
-    edited = max((path for path in tree.rglob("*.py") if path.is_file()), key=lambda path: path.stat().st_size)
+    edited = max(_programs(tree), key=lambda path: path.stat().st_size)
     runs = []
     for _ in range(RUNS):
         shutil.rmtree(cache, ignore_errors=True)
@@ -166,10 +199,11 @@ def _with_cache(command: list[str], cache: Path) -> list[str]:
 def _peak(tree: Path, many: Path) -> float:
     """The peak of a process that reads and counts 5,000 files, in bytes: those of the tree as often as it takes."""
     many.mkdir()
-    texts = [path for path in sorted(tree.rglob("*.py")) if path.is_file() and path.stat().st_size < 100_000]
+    texts = [path for path in _programs(tree) if path.stat().st_size < 100_000]
     for number in range(MANY):
+        text = texts[number % len(texts)]
         (many / f"{number % 50:02}").mkdir(exist_ok=True)
-        shutil.copyfile(texts[number % len(texts)], many / f"{number % 50:02}" / f"{number:05}.py")
+        shutil.copyfile(text, many / f"{number % 50:02}" / f"{number:05}{text.suffix}")
     code = TIMED + "; import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
     done: Any = subprocess.run([sys.executable, "-c", code, str(many)], capture_output=True, text=True, check=True)
     return float(done.stdout.splitlines()[-1])
