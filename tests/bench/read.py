@@ -1,16 +1,16 @@
 """Reading a tree of source code, in CPU seconds of whole processes beside the packers that people use for it, on the same tree.
 
 Each does what it does by default: repomix looks for secrets and counts tokens, gitingest counts them, files-to-prompt does
-neither; ours looks for secrets and junk, hashes, and makes segments with their lines. Where gitingest cannot fetch its vocabulary,
-it is given that of repomix, which is the same.
+neither; ours looks for secrets and junk, hashes, and makes segments with their lines. Where gitingest cannot fetch its
+vocabulary, it is given that of repomix, which is the same.
 
 Holds if reading with origins and estimated counts takes at most a fifth of what repomix and gitingest take, and twice what
 files-to-prompt takes; with exact counts, for each token, less than repomix, which counts too; a second read after an edit of
 one file in the same process a tenth of the first; and the peak of 5,000 files stays below 500 MB. Peers that are not installed
 are named and not compared: ``pip install gitingest files-to-prompt`` into any environment on PATH, ``npm install -g repomix``.
 
-``python -m tests.bench read [TREE]``, by default the standard library without its tests; on a repository git's history counts, and
-so do rules of .gitignore, which cost files-to-prompt more than all the rest. Linux and macOS only.
+``python -m tests.bench read [TREE]``, by default the standard library without its tests. A repository brings what a bare tree
+has not: a history, which ours asks for, and rules of .gitignore, which all of them apply. Linux and macOS only.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _left_out(folder: str, names: list[str]) -> set[str]:
 
 
 def _give_vocabulary(folder: Path) -> None:
-    """Put o200k_base where tiktoken looks for it first, out of the package by which repomix counts; tiktoken checks its sha256."""
+    """Put o200k_base where tiktoken looks first, out of the package by which repomix counts; tiktoken checks its sha256."""
     repomix, node = shutil.which("repomix"), shutil.which("node")
     found = folder / hashlib.sha1(_O200K.encode(), usedforsecurity=False).hexdigest()
     packages = [folder for folder in Path(repomix).resolve().parents if folder.name == "node_modules"] if repomix else []
