@@ -8,6 +8,8 @@ from collections.abc import Sequence
 _ATX = re.compile(r" {0,3}#{1,6}(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
 _SETEXT = re.compile(r" {0,3}(?:=+|-+)[ \t]*$")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})([^\r\n]*)$")
+#: What such lines begin with. Few do, and only these are looked at.
+_SIGNS = frozenset("#=-`~")
 #: Lines that cannot be the text above an underline: quotes, lists, tables, headings, indented code.
 _NO_TITLE = re.compile(r"\s*$|[>#|]|[-*+] |\d+[.)] |    |\t|-{3,}\s*$")
 
@@ -20,8 +22,8 @@ def headings(lines: Sequence[str]) -> list[tuple[int, str]]:
     """
     found: list[tuple[int, str]] = []
     fence = ""
-    for index, line in enumerate(lines):
-        line = line.rstrip("\r\n")
+    for index in [index for index, line in enumerate(lines) if line.lstrip(" ")[:1] in _SIGNS]:
+        line = lines[index].rstrip("\r\n")
         if mark := _FENCE.match(line):
             fence = _after_fence(fence, mark)
         elif fence:

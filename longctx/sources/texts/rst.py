@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Sequence
 
 _RULER = re.compile(r"([!-/:-@\[-`{-~])\1+[ \t]*$")
+
+_SIGNS = frozenset(string.punctuation)
 
 
 def headings(lines: Sequence[str]) -> list[tuple[int, str]]:
@@ -15,7 +18,7 @@ def headings(lines: Sequence[str]) -> list[tuple[int, str]]:
     [(0, 'Guide'), (4, 'Install')]
     """
     found: list[tuple[int, str]] = []
-    for index in range(1, len(lines)):
+    for index in [index for index, line in enumerate(lines) if line[:1] in _SIGNS and index]:
         ruler = _RULER.match(lines[index].rstrip("\r\n"))
         if ruler and _is_title(lines, index - 1, len(lines[index].strip())):
             over = index >= 2 and lines[index - 2].rstrip() == lines[index].rstrip()
