@@ -144,8 +144,10 @@ def repository_top(folder: str) -> str | None:
 def _commits(folder: str) -> list[list[str]]:
     """The names that each of the last commits touched, the newest commit first; commits that touched none are left out."""
     log = ("log", f"--max-count={MAX_COMMITS}", "--no-renames", "--no-ext-diff", "--name-only", "-z", "--format=%x00")
+    # Of a whole repository without asking for a path, since looking for what simplifies its history takes as long as the rest.
+    below = () if repository_top(folder) == folder else ("--relative", "--", ".")
     commits: list[list[str]] = [[]]
-    for token in _git(folder, *log, "--relative", "--", ".", seconds=30).stdout.split(b"\0"):
+    for token in _git(folder, *log, *below, seconds=30).stdout.split(b"\0"):
         if token:
             commits[-1].append(os.fsdecode(token.removeprefix(b"\n") if not commits[-1] else token))
         elif commits[-1]:
@@ -179,9 +181,8 @@ def _unchanged(folder: str, name: str, committed: Mapping[str, str]) -> bool:
         status = os.lstat(file)
         if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_COMPARED:
             return True
-        with open(file, "rb") as stream:
-            data = stream.read(1024)
-            data = data if b"\x00" in data else data + stream.read()
+        with open(file, "rb", buffering=0) as stream:
+            data = stream.read()
     except OSError:
         return True
     return b"\x00" in data[:1024] or _is_object(data, committed[name])
