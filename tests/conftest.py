@@ -233,6 +233,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def documents_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads what an earlier run of it has kept, unless it is about that."""
+    monkeypatch.setattr("longctx.sources.replies.WORTH", float("inf"))
+
+
+@pytest.fixture(autouse=True)
 def nothing_left_loaded() -> Iterator[None]:
     """Every test gives its engines back, and nothing goes on showing what it loads."""
     yield

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
+from longctx.places import cache_folder
 from longctx.sources import passwords
 from longctx.sources.office.document import MOST_CHARS, parse_document
 from longctx.sources.office.formats import ENCRYPTED, OLE, wrong_beginning
@@ -17,6 +19,7 @@ from longctx.sources.parsed import Parsed
 from longctx.sources.pdf.parse import parse_pdf
 from longctx.sources.pictures.stills import Stills, parse_picture
 from longctx.sources.process import ParserProcess
+from longctx.sources.replies import Replies
 from longctx.sources.signatures import NOT_FETCHED, cut_off, is_lfs_pointer, is_recording
 from longctx.sources.texts.decoding import decode
 from longctx.sources.texts.notebook import parse_notebook
@@ -48,9 +51,24 @@ class Parsers:
     password: str = field(default="", repr=False)
     parser: ParserProcess = field(default_factory=ParserProcess, repr=False)
 
+    @cached_property
+    def kept(self) -> Replies:
+        """What was said of documents before."""
+        return Replies(cache_folder() / "documents")
+
     def close(self) -> None:
         """End the worker process, if one was needed."""
         self.parser.close()
+
+    def told(self, opened: OpenedFile, do: str, **arguments: str) -> Iterator[Mapping[str, Any]]:
+        """What the worker says of a document, or has said of the same bytes."""
+
+        def ask() -> Iterator[Mapping[str, Any]]:
+            return self.parser.ask(do, self.check, file=opened.file, **arguments)
+
+        if any(arguments.values()):
+            return ask()  # a document with a password is not kept without it
+        return self.kept.told((do, opened.snapshot.sha256), ask, opened.snapshot.holds)
 
     def document(self, opened: OpenedFile, kind: str, head: bytes) -> Parsed:
         """A document in an archive of XML: Word, PowerPoint, Excel, EPUB."""
@@ -62,8 +80,8 @@ class Parsers:
             return Parsed(kind, status="failed", reason=wrong)
         if size > LARGEST:
             return opened.too_large(kind)
-        replies = self.parser.ask(kind, self.check, file=opened.file)
-        parsed = parse_document(kind, opened.snapshot, replies, self.max_bytes if kind == "xlsx" else MOST_CHARS)
+        most = self.max_bytes if kind == "xlsx" else MOST_CHARS
+        parsed = parse_document(kind, opened.snapshot, self.told(opened, kind), most)
         assert parsed is not None  # only a page may be read as it stands
         return parsed
 
@@ -81,8 +99,7 @@ class Parsers:
         """A page in HTML; one that is source, or that its reader has failed at, is read as it stands."""
         size, why = opened.status.st_size, ""
         if size:
-            replies = self.parser.ask("html", self.check, file=opened.file)
-            page = parse_document("html", opened.snapshot, replies, self.max_bytes)
+            page = parse_document("html", opened.snapshot, self.told(opened, "html"), self.max_bytes)
             if page is not None and page.found:
                 return page
             why = "" if page is None else f"read as it stands: {page.reason}"
@@ -126,7 +143,7 @@ class Parsers:
             return opened.too_large("pdf")
         stream.seek(max(0, size - _TAIL))
         ends_early = b"%%EOF" not in stream.read()
-        replies = self.parser.ask("pdf", self.check, file=opened.file, password=self.password)
+        replies = self.told(opened, "pdf", password=self.password)
         medium = Stills(opened.snapshot, "page")
         passwords.keep(medium.snapshot.sha256, self.password)
         return parse_pdf(opened.path, replies, ends_early=ends_early, medium=medium, pages_as_pictures=self.pages_as_pictures)

@@ -40,3 +40,11 @@ class Snapshot:
             ) from error
         if (now.st_size, now.st_mtime_ns) != (self.size, self.modified):
             raise SourceChangedError(f"{self.path}: changed since it was read", hint="read the sources again")
+
+    def holds(self) -> bool:
+        """Whether the file is still the same, as :meth:`check` has it."""
+        try:
+            self.check()
+        except SourceChangedError:
+            return False
+        return True

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from longctx.corpus import Box, Medium
 from longctx.errors import MissingPackageError
+from longctx.places import put
 from longctx.sources.pictures.stills import version_of
 from longctx.sources.process import lent
 from longctx.sources.snapshot import Snapshot
@@ -137,15 +136,8 @@ class Recogniser:
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
     def _keep(self, medium: Medium, place: float, look: Look, blocks: Blocks) -> None:
-        """Write an entry whole or not at all; where that cannot be, it is read again another time."""
-        try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self._folder)
-            with os.fdopen(handle, "w", encoding="ascii") as stream:
-                json.dump({"sum": _sum(blocks), "blocks": blocks}, stream)
-            os.replace(temporary, self._entry(medium, place, look))
-        except OSError:
-            return
+        entry = {"sum": _sum(blocks), "blocks": blocks}
+        put(self._entry(medium, place, look), json.dumps(entry).encode("ascii"))
 
 
 def _line(line: Any) -> tuple[Box, str]:
