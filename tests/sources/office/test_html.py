@@ -170,7 +170,7 @@ def test_a_page_at_which_the_reader_fails_is_read_as_it_stands(write, one, tmp_p
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
     row, source = one(write({"a.html": PAGE}) / "a.html")
     assert row.status == "read"
-    assert row.reason.startswith("read as it stands: the HTML reader crashed")
+    assert row.reason.startswith("read as it stands: the HTML reader failed: RuntimeError: broken")
     assert "".join(segment.text for segment in source.segments) == PAGE
 
 
