@@ -20,7 +20,7 @@ from longctx.sources.parsed import Parsed
 from longctx.sources.pdf.parse import parse_pdf
 from longctx.sources.pictures.stills import Stills, parse_picture
 from longctx.sources.process import ParserProcess
-from longctx.sources.signatures import cut_off, is_lfs_pointer, is_recording
+from longctx.sources.signatures import cut_off, is_lfs_pointer, is_recording, packed_by
 from longctx.sources.snapshot import Snapshot
 from longctx.sources.texts.decoding import decode, is_binary
 from longctx.sources.texts.notebook import parse_notebook
@@ -136,6 +136,8 @@ class FileReader:
             return self._named_video(opened, head)
         if is_archive(path) and not _is_text(head):
             return Parsed("archive", status="skipped", reason="an archive: name it itself to read what is in it")
+        if packer := packed_by(head):
+            return Parsed("archive", status="skipped", reason=f"packed with {packer}: unpack it, and read what was in it")
         if kind != "notebook" and is_binary(head):
             return Parsed("binary", status="skipped", reason="binary")
         if size > LARGEST:
