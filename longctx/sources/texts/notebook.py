@@ -196,8 +196,9 @@ class _Cells:
         if pictures:
             self._take(next((data[mime] for mime in _DECODED if mime in data), None))
             return "" if text.startswith("<") else text  # "<Figure size 640x480 with 1 Axes>" says nothing
-        if text.startswith("<IPython.core.display.") and "text/markdown" in data:
-            return self._text(data["text/markdown"])
+        said = next((mime for mime in ("text/markdown", "text/latex") if mime in data), None)
+        if said and (not text or text.startswith("<IPython.core.display.")):
+            return self._text(data[said])
         self.left.kinds["rich output"] += bool(rich) and not text
         return text
 

@@ -207,8 +207,10 @@ def _by_name(blocks: Iterator[_Block]) -> list[_Block]:
 def _rules_above(top: str) -> Ignores:
     """The rules that hold before the folder itself is looked at: those of its repository, if git itself could not be asked."""
     repository = git.repository_top(top)
-    ignores = Ignores()
-    if repository is None or repository == top:
+    if repository is None:
+        return Ignores()
+    ignores = Ignores().within(repository, os.path.join(".git", "info", "exclude"))
+    if repository == top:
         return ignores
     parts = os.path.relpath(os.path.dirname(top), repository).split(os.sep)
     for depth in range(len(parts) + 1):

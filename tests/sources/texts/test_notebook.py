@@ -289,6 +289,13 @@ def test_markdown_that_was_displayed_is_read_instead_of_its_name():
     assert _parsed(_cell("x", [shown])).segments[1].text == "Output of cell 1:\n**High** tide"
 
 
+@pytest.mark.parametrize("mime", ["text/markdown", "text/latex"])
+def test_words_that_are_the_only_form_of_an_output_are_read(mime):
+    output = {"output_type": "display_data", "data": {mime: ["**so**\n", "$x$"], "text/html": "<b>so</b>"}}
+    parsed = _parsed(_cell("show()", [output]))
+    assert (parsed.segments[1].text, parsed.reason) == ("Output of cell 1:\n**so**\n$x$", "")
+
+
 def test_a_notebook_that_is_too_long_without_its_base64_has_a_row(monkeypatch):
     monkeypatch.setattr(notebook, "LARGEST", 1000)
     parsed = _parsed(_cell("x " * 2000))
