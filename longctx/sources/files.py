@@ -15,7 +15,7 @@ from longctx.sources.kinds import is_archive, kind_of, picture_of
 from longctx.sources.office.formats import NAMES, unread_format
 from longctx.sources.opened import LARGEST, OpenedFile, open_file
 from longctx.sources.parsed import Parsed
-from longctx.sources.signatures import NOT_FETCHED, is_lfs_pointer, is_recording
+from longctx.sources.signatures import NOT_FETCHED, is_lfs_pointer, is_recording, packed_by
 from longctx.sources.texts.decoding import decode, is_binary
 from longctx.sources.texts.redaction import without_secrets
 from longctx.sources.texts.text import parse_text
@@ -123,6 +123,8 @@ class FileReader:
             return self._named_video(opened, head)
         if is_archive(path) and not _is_text(head):
             return Parsed("archive", status="skipped", reason="an archive: name it itself to read what is in it")
+        if packer := packed_by(head):
+            return Parsed("archive", status="skipped", reason=f"packed with {packer}: unpack it, and read what was in it")
         if kind != "notebook" and is_binary(head):
             return Parsed("binary", status="skipped", reason="binary")
         if opened.status.st_size > LARGEST:

@@ -188,16 +188,20 @@ class _Reading:
         from longctx.sources.tree.archives import hidden, unpacked
 
         archive = unpacked(root.file, cache_folder(), self.reader.check)
-        listed = () if archive.folder is None else walked(archive.folder).found
+        listed = () if archive.folder is None else walked(archive.folder, rules=not archive.by_git).found
         missing = archive.files - len(listed)
         told = replace(archive.told, reason="; ".join(filter(None, (archive.told.reason, hidden(missing)))))
         yield _Entry(root.name or os.path.basename(root.file), root.file, told)
-        for name, became in archive.rows:
+        names = {found.name for found in listed}
+        again = [row for row in archive.rows if row[0] in names]  # behind the file of that name, which keeps it
+        for name, became in (row for row in archive.rows if row[0] not in names):
             yield _Entry(_cited(root, name), root.file, became)
         obstacles = Obstacles(archive.folder or "")
         for found in listed:
             settled = self.wanted.obstacle(found.name, named=False) or found.settled or obstacles.of(found.file)
             yield _Entry(_cited(root, found.name), found.file, settled)
+        for name, became in again:
+            yield _Entry(_cited(root, name), root.file, became)
 
     def _companions(self, named: Sequence[_Entry], met: set[str]) -> Iterator[_Entry]:
         """Subtitles beside videos that were named by themselves; those in a folder are listed with it."""

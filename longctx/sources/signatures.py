@@ -13,6 +13,17 @@ _TAGGED = (b"ID3\x02", b"ID3\x03", b"ID3\x04")
 #: Boxes with which a QuickTime file may begin that has no ``ftyp``.
 _BOXES = (b"moov", b"mdat", b"wide", b"skip", b"free")
 NOT_FETCHED = "not fetched: it stands for a file in Git LFS (git lfs pull)"
+#: How files begin that a program has packed which is not read here.
+_PACKED = {
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"\x04\x22\x4d\x18": "LZ4",
+    b"7z\xbc\xaf\x27\x1c": "7-Zip",
+    b"Rar!\x1a\x07": "RAR",
+    b"\x1f\x9d": "compress",
+    b"\x1f\x8b\x08": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+}
 _LFS = b"version https://git-lfs.github.com/spec/"
 
 
@@ -48,6 +59,19 @@ def _is_boxed(head: bytes) -> bool:
 def is_lfs_pointer(head: bytes) -> bool:
     """Whether this only stands for a file that Git LFS has not fetched."""
     return head.startswith(_LFS)
+
+
+def packed_by(head: bytes) -> str:
+    r"""With what a file was packed; empty where that does not show.
+
+    Args:
+        head: its first bytes; a text that only begins like a packed file is none.
+
+    >>> packed_by(b"\x28\xb5\x2f\xfd\x04\x00"), packed_by(b"BZh is short for it")
+    ('Zstandard', '')
+    """
+    name = next((name for begin, name in _PACKED.items() if head.startswith(begin)), "")
+    return name if not head[:256].isascii() or b"\x00" in head[:256] else ""
 
 
 def cut_off(stream: BufferedReader, size: int) -> int | None:

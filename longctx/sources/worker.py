@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import signal
+import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
@@ -56,8 +57,11 @@ def main() -> None:
     for line in sys.stdin.buffer:
         request = json.loads(line)
         try:
-            for answer in _timed(_function(request.pop("do")), request.pop("seconds"), request):
-                _send(channel, answer)
+            if other := _other_than_file(request.get("file")):
+                _send(channel, {"error": other})
+            else:
+                for answer in _timed(_function(request.pop("do")), request.pop("seconds"), request):
+                    _send(channel, answer)
         except BrokenPipeError:
             return  # nobody listens any more
         except Exception as error:
@@ -65,6 +69,15 @@ def main() -> None:
             _send(channel, {"failed": f"{type(error).__name__}: {error}"})
             raise
         _send(channel, {"end": True})
+
+
+def _other_than_file(path: str | None) -> str:
+    """What is wrong if no file stands there by now: a pipe would make a parser wait, a link lead it out of the folder."""
+    try:
+        mode = os.lstat(path).st_mode if path else stat.S_IFREG
+    except OSError:
+        return ""  # the parser says what is wrong
+    return "" if stat.S_ISREG(mode) else "it changed while it was read: it is a file no longer"
 
 
 def _function(name: str) -> Callable[..., Iterator[Answer]]:

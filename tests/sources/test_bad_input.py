@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,38 @@ def test_a_tracked_file_that_was_deleted_has_a_row(repository, rows):
     (top / "a.txt").unlink()
     row = rows(read(top))["a.txt"]
     assert (row.status, row.reason) == ("skipped", "deleted: listed, but no longer there")
+
+
+@pytest.mark.parametrize("swap", ["pipe", "link"])
+def test_documents_in_whose_place_something_else_stands_once_they_are_open_are_not_read_through_it(
+    place, rows, tmp_path, monkeypatch, swap
+):
+    (tmp_path / "outside.html").write_text("<html><body><p>Not to be read.</p></body></html>")
+    heads = {
+        "a.html": b"<html><body><p>Hello.</p></body></html>",
+        "b.pdf": b"%PDF-1.4",
+        "c.png": b"\x89PNG\r\n\x1a\n",
+        "d.epub": b"PK\x03\x04",
+    }
+    for name, head in heads.items():
+        (place / name).write_bytes(head)
+    opened = files._opened
+
+    def and_then(file):
+        stream = opened(file)
+        if os.path.basename(file) in heads:
+            os.unlink(file)
+            os.mkfifo(file) if swap == "pipe" else os.symlink(tmp_path / "outside.html", file)
+        return stream
+
+    monkeypatch.setattr(files, "_opened", and_then)
+    before = time.monotonic()
+    corpus = read(place)
+    assert time.monotonic() - before < 30
+    assert "Not to be read" not in repr(corpus.sources)
+    manifest = rows(corpus)
+    assert all("it is a file no longer" in manifest[name].reason for name in heads)
+    assert (manifest["b.pdf"].status, manifest["good.txt"].status) == ("failed", "read")
 
 
 def test_files_that_vanish_or_refuse_or_turn_into_pipes_while_being_read_have_a_row(place, rows, monkeypatch):

@@ -122,11 +122,27 @@ def test_without_git_its_rules_are_applied_and_that_is_said(repository, rows, mo
 
 
 def test_a_repository_of_somebody_else_is_read_without_git(repository, rows, monkeypatch):
-    top = repository({".gitignore": "*.log\n", "a.txt": "a\n", "a.log": "a\n"})
+    top = repository({".gitignore": "*.log\n!b.tmp\n", "a.txt": "a\n", "a.log": "a\n", "sub/c.txt": "c\n"})
+    for name in ("a.tmp", "b.tmp", "sub/c.tmp"):
+        (top / name).write_text("kept for oneself\n")
+    (top / ".git" / "info" / "exclude").write_text("*.tmp\n")
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     manifest = rows(read(top))
     assert "dubious ownership" in manifest["."].reason
-    assert set(manifest) == {".", ".gitignore", "a.txt"}
+    assert set(manifest) == {".", ".gitignore", "a.txt", "b.tmp", "sub/c.txt"}
+    assert set(rows(read(top / "sub"))) == {".", "c.txt"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+@pytest.mark.parametrize("place", [".gitignore", "sub/.gitignore", ".git/info/exclude"])
+def test_a_pipe_in_the_place_of_rules_does_not_make_this_wait(repository, rows, monkeypatch, place):
+    monkeypatch.setattr("longctx.sources.tree.git._PATIENCE", 0.5)
+    top = repository({"a.txt": "a\n", "sub/b.txt": "b\n"})
+    (top / place).unlink(missing_ok=True)
+    os.mkfifo(top / place)
+    manifest = rows(read(top))
+    assert "is a named pipe" in manifest["."].reason
+    assert {name for name, row in manifest.items() if row.status == "read"} == {".", "a.txt", "sub/b.txt"}
 
 
 names = st.sampled_from(["a", "b", "c.x", "d.y"])

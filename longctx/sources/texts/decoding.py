@@ -1,9 +1,10 @@
-"""Bytes become text: byte order mark, strict UTF-8, and a guess that says it is one."""
+"""Bytes become text: byte order mark, strict UTF-8, what a file says of itself, and a guess that says it is one."""
 
 from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 from dataclasses import dataclass
 
 #: UTF-32 before UTF-16, whose mark is the beginning of UTF-32's.
@@ -23,6 +24,18 @@ _SOUND_PER_DAMAGED = 10
 
 #: Bytes at the beginning that tell UTF-16 without a mark; of them the share of characters of which one byte must be 0.
 _GLANCE, _ZERO_SHARE = 4096, 0.5
+#: Bytes of a sample by whose characters Unicode of other scripts is told, and what stands between words and sentences in all.
+_LETTERS, _BETWEEN = 256, " \n\u3000\u3001\u3002\uff0c"
+#: How a file says in one of its first two lines what it is encoded in: as Python (PEP 263), Emacs, Vim, XML and CSS have it.
+_DECLARED = re.compile(rb"(?:coding[:=]|@charset)[ \t]*[\"']?([A-Za-z][\w.-]{1,39})")
+#: Encodings that files are in today. Any other has to be the better guess by so much chaos, in charset-normalizer's measure.
+_COMMON_NAMES = """
+    big5 big5hkscs cp1250 cp1251 cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 cp437 cp850 cp852 cp866 cp874 cp932 cp949
+    cp950 euc_jis_2004 euc_jp euc_kr gb18030 gb2312 gbk iso8859_15 iso8859_2 iso8859_5 iso8859_7 iso8859_8 iso8859_9 johab
+    koi8_r koi8_u latin_1 mac_cyrillic shift_jis shift_jis_2004 tis_620
+"""
+_COMMON = frozenset(_COMMON_NAMES.split())
+_RARE_CHAOS = 0.07
 #: Bytes of lines beyond ASCII that a guess looks at: where they are rare, it is faster and surer than one about the whole.
 _SAMPLE = 65_536
 #: Of the lines beyond ASCII so many must be sound UTF-8 for the others to be in another encoding; a few are so by chance.
@@ -32,6 +45,9 @@ _MIXED_SHARE = 0.2
 _USUAL, _CHAOS, _COHERENCE, _FOREIGN_SHARE = "cp1252", 0.02, 0.15, 0.3
 _BEYOND_ASCII = bytes(range(0x80, 0x100))
 _DELIMITERS = "\r\n\t,;"
+_PRINTED = bytes({0, *b"\t\n\r\f", *range(0x20, 0x7F)})
+#: Kinds of characters that do not stand in a text: controls, surrogates, what has no meaning or a private one.
+_NO_TEXT = frozenset(("Cc", "Cs", "Cn", "Co"))
 #: Japanese with escapes is ASCII by its bytes.
 _ISO_2022 = re.compile(rb"\x1b\$[@B]")
 
@@ -53,8 +69,8 @@ class Decoded:
 def decode(data: bytes, *, whole: bool = True) -> Decoded | None:
     r"""The text of a file, line ends as they stand, without its byte order mark; None for what is no text.
 
-    UTF-16 without a mark is told by its zeros: every other byte is one, wherever its text is ASCII. Text in it without any
-    (Chinese, say) is not told from binary data.
+    UTF-16 without a mark is told by its zeros: every other byte is one, wherever its text is ASCII; in other scripts, as
+    UTF-32 in any, by characters that all exist and have spaces or line ends among them.
 
     Args:
         data: the file's bytes, or the first of them.
@@ -77,7 +93,7 @@ def decode(data: bytes, *, whole: bool = True) -> Decoded | None:
     try:
         return Decoded(_finished(_decoded(data, "utf-8", "strict", whole), whole))
     except UnicodeDecodeError:
-        return _damaged(data, whole) or _mixed(data, whole) or _guessed(data, whole)
+        return _declared(data, whole) or _damaged(data, whole) or _mixed(data, whole) or _guessed(data, whole)
 
 
 def is_binary(head: bytes) -> bool:
@@ -95,7 +111,36 @@ def _by_zeros(data: bytes) -> str:
     even, odd = glance[::2].count(0), glance[1::2].count(0)
     if not even and odd >= _ZERO_SHARE * len(glance) / 2:
         return "utf-16-le"
-    return "utf-16-be" if not odd and even >= _ZERO_SHARE * len(glance) / 2 else ""
+    if not odd and even >= _ZERO_SHARE * len(glance) / 2:
+        return "utf-16-be"
+    return _by_letters(data) if even + odd else ""
+
+
+def _by_letters(data: bytes) -> str:
+    """Which Unicode the characters at the beginning, in the middle and at the end of some bytes speak for; empty for none."""
+    last = max(0, len(data) - _LETTERS) // 4 * 4
+    samples = [data[at : at + _LETTERS] for at in dict.fromkeys((0, last // 8 * 4, last))]
+    is_ascii = not b"".join(samples).translate(None, _PRINTED)  # and zeros, which are no half of a character in UTF-16 then
+    between = {
+        encoding: sum(map(_words, (_characters(sample, encoding) for sample in samples)))
+        for encoding in ("utf-32-le", "utf-32-be", *(() if is_ascii else ("utf-16-le", "utf-16-be")))
+        if all(_characters(sample, encoding) for sample in samples)
+    }
+    return max(between, key=lambda encoding: between[encoding]) if any(between.values()) else ""
+
+
+def _words(text: str) -> int:
+    return sum(map(text.count, _BETWEEN))
+
+
+def _characters(data: bytes, encoding: str) -> str:
+    """The characters of some bytes; empty where they are none that a text has."""
+    try:
+        text = _decoded(data, encoding, "strict", whole=False)
+    except UnicodeDecodeError:
+        return ""
+    exist = all(letter in "\t\n\r\f\ufeff" or unicodedata.category(letter) not in _NO_TEXT for letter in text)
+    return text if exist else ""
 
 
 def _unmarked(data: bytes, whole: bool) -> Decoded | None:
@@ -109,8 +154,8 @@ def _unmarked(data: bytes, whole: bool) -> Decoded | None:
     controls = len(text) - len(text.translate(dict.fromkeys(_CONTROLS)))
     if controls > _CONTROL_SHARE * len(text):
         return None
-    glance = data[:_GLANCE]
-    share = 2 * glance.count(0) / len(glance)
+    glance = text[:_GLANCE]
+    share = sum(letter.isalnum() or letter.isspace() or letter.isascii() for letter in glance) / max(1, len(glance))
     return Decoded(text, f"decoded as {encoding} (a guess without a byte order mark, confidence {share:.0%})", encoding)
 
 
@@ -132,6 +177,19 @@ def _marked(data: bytes, encoding: str, whole: bool) -> Decoded:
         damaged = text.count("\ufffd")
         note = f"decoded as {encoding} by its byte order mark, {damaged:,} damaged places"
         return Decoded(_finished(text, whole), note, encoding)
+
+
+def _declared(data: bytes, whole: bool) -> Decoded | None:
+    """Text in the encoding that the file names, if that is one of a text and every byte means something in it."""
+    found = next(filter(None, map(_DECLARED.search, data[:1024].splitlines()[:2])), None)
+    try:
+        encoding = codecs.lookup(found[1].decode("ascii")).name.replace("-", "_") if found else ""
+        if encoding not in _COMMON and not encoding.startswith(("iso8859", "cp", "koi8", "mac_", "euc_")):
+            return None
+        text = _finished(_decoded(data, encoding, "strict", whole), whole)
+    except (LookupError, UnicodeDecodeError):
+        return None
+    return Decoded(text, f"decoded as {encoding}, as it says itself", encoding)
 
 
 def _damaged(data: bytes, whole: bool) -> Decoded | None:
@@ -188,6 +246,9 @@ def _guess(data: bytes) -> tuple[str, float] | None:
     if not matches:
         beyond_ascii = len(data) - len(data.translate(None, _BEYOND_ASCII))
         return (_USUAL, 0.0) if beyond_ascii < _FOREIGN_SHARE * len(data) else None
+    common = [match for match in matches if _COMMON.intersection(match.could_be_from_charset)]
+    if common and min(match.chaos for match in common) <= min(match.chaos for match in matches) + _RARE_CHAOS:
+        matches = common
     # Many texts fit several encodings about equally well; then it is the one that most such files are in.
     chaos = min(match.chaos for match in matches)
     likely = [match for match in matches if match.chaos <= chaos + _CHAOS]
@@ -195,7 +256,8 @@ def _guess(data: bytes) -> tuple[str, float] | None:
     equal = [match for match in likely if match.coherence >= coherence - _COHERENCE]
     names = [name for match in equal for name in match.could_be_from_charset]
     best = min(equal, key=lambda match: (round(match.chaos, 2), -round(match.coherence, 2)))
-    return _USUAL if _USUAL in names else best.encoding, (1 - best.chaos) / len(equal)
+    name = next((name for name in best.could_be_from_charset if name in _COMMON), best.encoding)
+    return _USUAL if _USUAL in names else name, (1 - best.chaos) / len(equal)
 
 
 def _sample(data: bytes) -> bytes:

@@ -19,8 +19,10 @@ from longctx.corpus import Lines, Segment, split_lines
 from longctx.sources.parsed import Parsed, counted, sound
 from longctx.sources.pictures.stills import Ask, picture_segment, probed
 from longctx.sources.snapshot import Snapshot
+from longctx.sources.texts import secrets
 from longctx.sources.texts.aside import Aside, TooLongError
 from longctx.sources.texts.decoding import decode
+from longctx.sources.texts.secrets import Secret
 from longctx.sources.texts.text import cut, landmarks
 
 #: Bytes of a notebook without its base64, which are held in memory as a whole.
@@ -29,13 +31,13 @@ LARGEST = 64 * 2**20
 #: Characters of one cell's outputs: so many of the beginning, so many of the end.
 OUTPUT_HEAD = 1400
 OUTPUT_TAIL = 500
+#: Characters beside a secret by which it may be told.
+_BESIDE = 300
 
 #: Pictures that are shown, by their names in formats 4 and 3, the best first; and how the address of one in Markdown begins.
 _DECODED = ("image/png", "image/jpeg", "image/webp", "image/gif", "png", "jpeg")
 _PICTURE = re.compile(r"data:image/[\w.+-]+;base64,$")
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-#: What a terminal would have overwritten: progress bars return to the line's beginning.
-_OVERWRITTEN = re.compile(r"[^\n\r]*\r+(?!\n)(?=[^\n\r])")
 
 
 class _NotANotebookError(ValueError):
@@ -178,9 +180,9 @@ class _Cells:
 
     def _printed(self, cell: Mapping[str, Any]) -> str:
         """The text of a cell's outputs, as a reader of the notebook sees it."""
-        texts = [self._output(_mapping(output)) for output in _listed(cell.get("outputs", []))]
+        texts = [self._output(_mapping(output)) for output in _listed(cell.get("outputs") or [])]
         plain = _ANSI.sub("", "\n".join(text.rstrip("\n") for text in texts if text.strip()))
-        return _OVERWRITTEN.sub("", plain.replace("\r\n", "\n"))
+        return "\n".join(map(_overwritten, plain.split("\n"))) if "\r" in plain else plain
 
     def _output(self, output: Mapping[str, Any]) -> str:
         if output.get("output_type") in ("error", "pyerr"):
@@ -194,25 +196,48 @@ class _Cells:
         if pictures:
             self._take(next((data[mime] for mime in _DECODED if mime in data), None))
             return "" if text.startswith("<") else text  # "<Figure size 640x480 with 1 Axes>" says nothing
-        if text.startswith("<IPython.core.display.") and "text/markdown" in data:
-            return self._text(data["text/markdown"])
+        said = next((mime for mime in ("text/markdown", "text/latex") if mime in data), None)
+        if said and (not text or text.startswith("<IPython.core.display.")):
+            return self._text(data[said])
         self.left.kinds["rich output"] += bool(rich) and not text
         return text
 
 
 def _cells(notebook: object) -> list[Mapping[str, Any]]:
-    sheets = _mapping(notebook).get("worksheets", [notebook])
+    sheets = _mapping(notebook).get("worksheets") or [notebook]
     cells = [cell for sheet in _listed(sheets) for cell in _listed(_mapping(sheet).get("cells"), "cells")]
     return [_mapping(cell, "a cell") for cell in cells]
 
 
+def _overwritten(line: str) -> str:
+    r"""What a terminal shows of a line in the end: progress bars return to its beginning.
+
+    >>> _overwritten("10 %\r100 %\r")
+    '100 %'
+    """
+    return line.rstrip("\r").rpartition("\r")[2]
+
+
 def _shortened(text: str, left: _Left) -> str:
-    over = len(text) - OUTPUT_HEAD - OUTPUT_TAIL
-    if over <= 0:
+    """The beginning and the end of a text, a little more of it where a secret would be cut: a part is not told for one."""
+    first, last = OUTPUT_HEAD, len(text) - OUTPUT_TAIL
+    places = [_whereabouts(text, secret) for secret in secrets.find(text)] if first < last else []
+    for start, stop in places:
+        first = stop if start < first < stop else first
+    for start, stop in reversed(places):
+        last = start if start < last < stop else last
+    if first >= last:
         return text
     left.cut_outputs += 1
-    left.cut_chars += over
-    return f"{text[:OUTPUT_HEAD]}\n[{over:,} characters left out]\n{text[-OUTPUT_TAIL:]}"
+    left.cut_chars += last - first
+    return f"{text[:first]}\n[{last - first:,} characters left out]\n{text[last:]}"
+
+
+def _whereabouts(text: str, secret: Secret) -> tuple[int, int]:
+    """Where a secret stands together with what it may be told by: the name before it, or the host behind it."""
+    line = text.rfind("\n", max(0, secret.start - _BESIDE), secret.start) + 1
+    start = line or max(0, secret.start - _BESIDE)
+    return start, secret.stop + len(text[secret.stop : secret.stop + _BESIDE].partition("\n")[0])
 
 
 def _joined(value: object, separator: str = "") -> str:

@@ -68,14 +68,17 @@ class _Form:
 _SOLID, _LENGTH = re.compile(r"[A-Za-z0-9_.~:-]"), 20
 _IS_SOLID = bytes(ord("x") if _SOLID.fullmatch(chr(code)) else ord(" ") for code in range(256))
 
-#: Before a token stands no part of a word, unless that is the letter of an escape, as in JSON.
-_BEGINS, _ENDS = r"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))", r"(?![A-Za-z0-9])"
+#: Before a token stands no part of a word, unless that is the end of an escape, as in JSON, in an
+#: address and before coloured text of a terminal.
+_BEGINS = r"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2})|(?<=\x1b\[\dm)|(?<=\x1b\[\d\dm)|(?<=\x1b\[[01];\d\dm))"
+_ENDS = r"(?![A-Za-z0-9])"
 #: Name, hints, form; of a token that is one run, then of one that is told by what stands before it.
 _TOKENS = r"""
-AWS access key | AKIA ASIA | (?:AKIA|ASIA)[A-Z2-7]{16}
+AWS access key | AKIA ASIA ABIA ACCA | (?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}
 GitHub token | ghp_ gho_ ghu_ ghs_ ghr_ | gh[pousr]_[A-Za-z0-9]{36,255}
 GitHub token | github_pat_ | github_pat_[A-Za-z0-9_]{36,255}
-GitLab token | glpat- glptt- gldt- glrt- | gl(?:pat|ptt|dt|rt)-[\w.-]{20,300}
+GitLab token | glpat- glptt- gldt- glrt- glcbt- glft- glsoat- | gl(?:pat|ptt|dt|rt|cbt|ft|soat)-[\w.-]{20,300}
+GitLab token | GR1348941 | GR1348941[\w-]{20}
 Slack token | xox xapp- | (?:xox[abeoprs]-|xapp-\d-)[A-Za-z0-9-]{16,250}
 Stripe key | k_live_ k_test_ | [sr]k_(?:live|test)_[A-Za-z0-9]{16,250}
 Stripe webhook secret | whsec_ | whsec_[A-Za-z0-9]{32,64}
@@ -83,6 +86,7 @@ Google API key | AIza | AIza[\w-]{35}
 Google OAuth secret | GOCSPX- | GOCSPX-[\w-]{28}
 Google access token | ya29. | ya29\.[\w-]{40,1000}
 OpenAI key | sk- | sk-(?:(?:proj|svcacct|admin|None)-[\w-]{40,250}|[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}|[A-Za-z0-9]{48})
+OpenAI key | sk- | sk-[a-f0-9]{32}
 Anthropic key | sk-ant- | sk-ant-(?:api|admin|sid|oat)\d\d-[\w-]{40,250}
 OpenRouter key | sk-or-v1- | sk-or-v1-[0-9a-f]{64}
 Hugging Face token | hf_ api_org_ | (?:hf|api_org)_[A-Za-z]{34}
@@ -101,10 +105,39 @@ Replicate token | r8_ | r8_[A-Za-z0-9]{37}
 Docker token | dckr_ | dckr_(?:pat|oat)_[\w-]{27,40}
 Vault token | hvs. hvb. | hv[sb]\.[\w-]{90,300}
 Terraform token | .atlasv1. | [A-Za-z0-9]{14}\.atlasv1\.[\w=-]{60,70}
+xAI key | xai- | xai-[A-Za-z0-9]{80}
+Perplexity key | pplx- | pplx-[A-Za-z0-9]{48}
+NVIDIA key | nvapi- | nvapi-[\w-]{60,70}
+LangSmith key | lsv2_ | lsv2_(?:pt|sk)_[a-f0-9]{32}_[a-f0-9]{10}
+Pinecone key | pcsk_ | pcsk_[A-Za-z0-9]{4,6}_[A-Za-z0-9]{60,66}
+Mailchimp key | -us | [a-f0-9]{32}-us\d{1,2}
+Brevo key | xkeysib- | xkeysib-[a-f0-9]{64}-[A-Za-z0-9]{16}
+Postman key | PMAK- | PMAK-[a-f0-9]{24}-[a-f0-9]{34}
+Square token | sq0 | sq0(?:atp|csp)-[\w-]{22,60}
+Linear key | lin_api_ | lin_api_[A-Za-z0-9]{40}
+Notion token | ntn_ | ntn_\d{11}[A-Za-z0-9]{35}
+Figma token | figd_ | figd_[\w-]{38,45}
+Atlassian token | ATATT3 ATBB | ATATT3[\w-]{100,400}|ATBB[A-Za-z0-9]{32}
+Doppler token | dp. | dp\.(?:pt|ct|st|sa|scim|audit)\.(?:[a-z0-9_-]{2,35}\.)?[A-Za-z0-9]{40,44}
+Grafana token | glsa_ | glsa_[A-Za-z0-9]{32}_[A-Fa-f0-9]{8}
+New Relic key | NRAK- | NRAK-[A-Z0-9]{27}
+Dynatrace token | dt0 | dt0[a-z]\d\d\.[A-Z0-9]{24}\.[A-Z0-9]{64}
+Sentry token | sntryu_ sntrys_eyJ | sntryu_[a-f0-9]{64}|sntrys_eyJ[\w-]{80,500}
+PlanetScale secret | pscale_ | pscale_(?:tkn|pw|oauth)_[\w.-]{32,64}
+RubyGems key | rubygems_ | rubygems_[a-f0-9]{48}
+Supabase token | sbp_ | sbp_[a-f0-9]{40}
+HubSpot token | pat-na pat-eu | pat-(?:na|eu)\d-[a-f0-9]{8}(?:-[a-f0-9]{4}){3}-[a-f0-9]{12}
+Tailscale key | tskey- | tskey-[a-z]+-[A-Za-z0-9]+-[A-Za-z0-9]{20,64}
+Heroku key | HRKU- | HRKU-AA[\w-]{58}
+Meta token | EAAC EAAM | EAA[CM][A-Za-z0-9]{100,500}
+Discord bot token | .G .X .Y | (?:M[TjzDQ]|N[DTjz]|O[DT])[\w-]{22,26}\.[GXY][\w-]{5}\.[\w-]{27,40}
 age key | AGE-SECRET-KEY-1 | AGE-SECRET-KEY-1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58}
 """
 _IN_CONTEXT = r"""
 AWS secret key | cret_access_key CRET_ACCESS_KEY cretAccessKey | \w{0,40}(?i:secret_?access_?key)["'\s:=>,\\]{1,8}([\w/+]{40})
+Amazon Bedrock key | ABSK | (ABSK[A-Za-z0-9+/]{109,269}={0,2})
+Google refresh token | 1//0 | (1//0[\w-]{60,200})
+WireGuard key | rivateKey PresharedKey | (?:PrivateKey|PresharedKey)\s{0,4}=\s{0,4}([A-Za-z0-9+/]{43}=)
 Slack webhook | hooks.slack.com/ | hooks\.slack\.com/(?:services|workflows|triggers)/([\w/+]{30,80})
 Azure storage or bus key | ccountKey= ccessKey= | (?:AccountKey|SharedAccessKey)=([A-Za-z0-9+/]{43,86}={1,2})
 Discord webhook | /api/webhooks/ | discord(?:app)?\.com/api/webhooks/(\d{17,20}/[\w-]{60,80})
@@ -122,7 +155,7 @@ _HINTS = sorted({hint for form in _SOLID_FORMS for hint in form.hints}, key=len,
 _HINT = re.compile("|".join(map(re.escape, _HINTS)))  # of two that begin alike it finds the longer one
 _FORMS_BY_HINT = {hint: [form for form in _SOLID_FORMS if hint.startswith(form.hints)] for hint in _HINTS}
 _EXAMPLE = re.compile(
-    r"example|your|xxxx|\*\*\*|\.\.\.|placeholder|dummy|redacted|0123456789|1234567890|abcdefgh|deadbeef", re.I
+    r"example|(?:^|[-_.])your|xxxxx|\*\*\*|\.\.\.|placeholder|dummy|redacted|0123456789|1234567890|abcdefgh|deadbeef", re.I
 )
 #: A token of fewer different characters in its last sixteen was typed by somebody.
 _FEW = 6

@@ -30,7 +30,7 @@ MOST_TIMES, LEAST = 100, 2**30
 _STALE = 86_400.0
 _CHUNK = 2**22
 #: Of the record beside the files; another one makes archives be unpacked anew.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,14 @@ class Unpacked:
         told: what became of the archive itself.
         rows: entries that were not unpacked, by name.
         files: how many were.
+        by_git: whether git made the archive of what it tracks, so that no .gitignore file in it leaves anything out.
     """
 
     folder: str | None
     told: Parsed
     rows: tuple[tuple[str, Parsed], ...] = ()
     files: int = 0
+    by_git: bool = False
 
 
 def unpacked(file: str, cache: Path, check: Callable[[], None]) -> Unpacked:
@@ -77,10 +79,10 @@ def _found(place: Path, record: dict[str, Any]) -> Unpacked:
     top, trouble = record["top"], record["trouble"]
     within = f"{top}/" if top else ""
     rows = tuple((name.removeprefix(within), Parsed(**about)) for name, about in record["rows"])
-    words = f"unpacked; names are relative to its folder {top}" if top else "unpacked"
+    words = f"unpacked; names are relative to its folder {top}" if top else "unpacked" if record["files"] or rows else "empty"
     status: Status = "truncated" if trouble else "read"
     told = Parsed("archive", status=status, reason="; ".join(filter(None, (words, trouble))))
-    return Unpacked(str(place.joinpath("tree", *filter(None, [top]))), told, rows, record["files"])
+    return Unpacked(str(place.joinpath("tree", *filter(None, [top]))), told, rows, record["files"], record["git"])
 
 
 def hidden(number: int) -> str:
@@ -126,6 +128,7 @@ def _unpack(file: str, place: Path, check: Callable[[], None]) -> dict[str, Any]
             "top": _top([*unpacker.written, *named]) if unpacker.written else "",
             "rows": [(name, {key: getattr(row, key) for key in ("kind", "status", "reason")}) for name, row in unpacker.rows],
             "trouble": unpacker.trouble,
+            "git": unpacker.by_git,
             "files": len(unpacker.written),
             "bytes": sum(unpacker.written.values()),
         }

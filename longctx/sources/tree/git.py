@@ -46,8 +46,16 @@ _QUIET = ("not a git repository", "must be run in a work tree", "outside reposit
 _LARGEST_COMPARED = 2**20
 
 
+#: Seconds that git may take for its list before it is looked whether it waits for something that never comes.
+_PATIENCE = 15.0
+
+
 class _GitUnusableError(RuntimeError):
     """Git cannot be used here; the text says why, and is empty where there is simply no repository. Stays in this module."""
+
+
+class _GitTooSlowError(_GitUnusableError):
+    """It took too long. Stays in this module."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ class Files:
 def files(folder: str) -> Files:
     """The files below a folder that git would list."""
     try:
-        done = _git(folder, "ls-files", "-z", "-co", "--exclude-standard")
+        done = _listed(folder)
         names = _names(done.stdout)
         if not names and _ok(folder, "check-ignore", "-q", "."):
             return Files(None, "git ignores this folder; it was named, so it is read by the .gitignore files in it")
@@ -77,6 +85,23 @@ def files(folder: str) -> Files:
         if not str(error) or not inside_repository(folder):
             return Files(None)
         return Files(None, f"git cannot be used here ({error}); the .gitignore files were applied without it")
+
+
+def _listed(folder: str) -> subprocess.CompletedProcess[bytes]:
+    arguments = ("ls-files", "-z", "-co", "--exclude-standard")
+    try:
+        return _git(folder, *arguments, seconds=_PATIENCE)
+    except _GitTooSlowError as error:
+        if pipe := _pipe_of_rules(folder):
+            raise _GitUnusableError(f"{pipe!r} is a named pipe, and it waits for what that may say") from error
+        return _git(folder, *arguments)
+
+
+def _pipe_of_rules(folder: str) -> str:
+    """A named pipe in the place of a file with rules, which git opens and waits at; empty where there is none."""
+    top = repository_top(folder) or folder
+    places = [os.path.join(top, ".git", "info", "exclude"), *(os.path.join(at, ".gitignore") for at, _, _ in os.walk(top))]
+    return next((file for file in places if os.path.lexists(file) and stat.S_ISFIFO(os.lstat(file).st_mode)), "")
 
 
 def submodules(folder: str) -> frozenset[str]:
@@ -221,6 +246,6 @@ def _run(folder: str, *arguments: str, seconds: float = 120) -> subprocess.Compl
             command, capture_output=True, stdin=subprocess.DEVNULL, env=clean | quiet, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise _GitUnusableError(f"it took more than {seconds:g} s") from error
+        raise _GitTooSlowError(f"it took more than {seconds:g} s") from error
     except OSError as error:
         raise _GitUnusableError(f"git does not start: {error.strerror}") from error

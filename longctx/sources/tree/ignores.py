@@ -52,9 +52,14 @@ class Ignores:
 
     rules: tuple[tuple[str, tuple[_Rule, ...]], ...] = ()
 
-    def within(self, folder: str) -> Ignores:
-        """The rules that hold in a folder below: these, and those of its own .gitignore."""
-        rules = [rule for line in _lines(os.path.join(folder, ".gitignore")) if (rule := _rule(line))]
+    def within(self, folder: str, name: str = ".gitignore") -> Ignores:
+        """The rules that hold in a folder below: these, and those of its own.
+
+        Args:
+            folder: its absolute path.
+            name: of the file in it that has its rules.
+        """
+        rules = [rule for line in _lines(os.path.join(folder, name)) if (rule := _rule(line))]
         return Ignores((*self.rules, (folder, tuple(reversed(rules))))) if rules else self
 
     def hide(self, file: str, *, folder: bool) -> bool:

@@ -61,9 +61,14 @@ def listing(folder: str, *, submodules: bool = False) -> Listing:
     return _Lister(folder, submodules).listing()
 
 
-def walked(folder: str) -> Listing:
-    """List a folder by the .gitignore files in it alone, whatever stands above it and whatever repositories are in it."""
-    lister = _Lister(folder, submodules=False, repositories=False)
+def walked(folder: str, *, rules: bool = True) -> Listing:
+    """List a folder by itself, whatever stands above it and whatever repositories are in it.
+
+    Args:
+        folder: its absolute path, without links.
+        rules: whether the .gitignore files in it hold.
+    """
+    lister = _Lister(folder, submodules=False, repositories=False, rules=rules)
     return Listing(tuple(found for block in _by_name(lister.walk(folder, Ignores())) for found in block.found))
 
 
@@ -74,6 +79,7 @@ class _Lister:
     top: str
     submodules: bool
     repositories: bool = True
+    rules: bool = True
 
     def __post_init__(self) -> None:
         self.notes: list[tuple[str, str]] = []
@@ -148,7 +154,7 @@ class _Lister:
             if own and (found := self.tracked(folder)) is not None:
                 yield _Block(self.name(folder), found)
                 continue
-            ignores = above.within(folder)
+            ignores = above.within(folder) if self.rules else above
             for entry in entries:
                 is_folder = entry.is_dir(follow_symlinks=False)
                 if entry.name == ".git" or ignores.hide(entry.path, folder=is_folder):
@@ -201,8 +207,10 @@ def _by_name(blocks: Iterator[_Block]) -> list[_Block]:
 def _rules_above(top: str) -> Ignores:
     """The rules that hold before the folder itself is looked at: those of its repository, if git itself could not be asked."""
     repository = git.repository_top(top)
-    ignores = Ignores()
-    if repository is None or repository == top:
+    if repository is None:
+        return Ignores()
+    ignores = Ignores().within(repository, os.path.join(".git", "info", "exclude"))
+    if repository == top:
         return ignores
     parts = os.path.relpath(os.path.dirname(top), repository).split(os.sep)
     for depth in range(len(parts) + 1):

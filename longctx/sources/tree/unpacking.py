@@ -11,32 +11,28 @@ import gzip
 import io
 import lzma
 import os
-import stat
+import re
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import IO, cast
 
 from longctx.sources.kinds import kind_of
 from longctx.sources.parsed import Parsed
+from longctx.sources.tree import zips
+from longctx.sources.tree.members import DAMAGED, XZ_MEMORY, Member, link_to
 
 #: Entries of one archive that are looked at.
 MOST_ENTRIES = 200_000
-#: Bytes of a ZIP file's own directory, which is held in memory several times over.
-MOST_DIRECTORY = 64 * 2**20
-#: Bytes that an unpacker of .xz may take.
-XZ_MEMORY = 256 * 2**20
 _CHUNK = 2**20
 #: Bytes that tarfile may ask for at once: a header that claims more is no header of a file's name.
 _MOST_AT_ONCE = 2**20
 _BLOCK = 512
-#: Of the others the standard library reads some, but not in bounded memory.
-_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-_OTHER_METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "xz", 98: "PPMd"}
-_DAMAGED = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tarfile.TarError)
+#: What ``git archive`` leaves in a header: the commit.
+_COMMIT = re.compile("[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 class FullError(Exception):
@@ -47,21 +43,6 @@ class ArchiveError(Exception):
     """A file is no archive, or one of which nothing can be read; the text says why. Stays in this room."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """One entry.
-
-    Args:
-        name: as the archive has it, ``/`` between its parts.
-        obstacle: why it is not unpacked; None for a plain file.
-        opened: opens its content.
-    """
-
-    name: str
-    obstacle: Parsed | None
-    opened: Callable[[], IO[bytes]]
-
-
 @dataclass
 class Unpacker:
     """Writes entries below a folder.
@@ -70,6 +51,9 @@ class Unpacker:
         folder: empty, and nobody else's.
         most: bytes that may come out in all.
         check: called often; what it raises ends the work.
+
+    In the end it has the entries that were not unpacked, and why; those that were, with their sizes; and whether git made the
+    archive, so that all of it is tracked.
     """
 
     folder: str
@@ -81,6 +65,7 @@ class Unpacker:
     out: int = 0
     full: bool = False
     trouble: str = ""
+    by_git: bool = False
 
     def unpack(self, file: str) -> None:
         """Unpack an archive as far as it can be; ``trouble`` says why not all of it was.
@@ -89,26 +74,25 @@ class Unpacker:
             ArchiveError: nothing at all can be read.
         """
         with open(file, "rb") as raw:
-            take = self._zip if raw.read(2) == b"PK" else self._tar
-            raw.seek(0)
+            take = self._zip if _is_zip(raw) else self._tar
             try:
                 take(raw)
             except FullError:
                 self.trouble = self._too_much()
-            except _DAMAGED as error:
+            except DAMAGED as error:
                 self.trouble = f"damaged or cut off: {_said(error)}"
         if self.trouble and not self.entries:
             raise ArchiveError(self.trouble)
 
     # -- kinds of archives -------------------------------------------------------------------------------------------
     def _zip(self, raw: IO[bytes]) -> None:
-        _check_directory(raw)
+        zips.check_directory(raw)
         with zipfile.ZipFile(raw) as archive:
-            for info in archive.infolist():
+            self.by_git = zips.made_by_git(archive)
+            for member in zips.members(archive):
                 if self._is_last():
                     break
-                if not (name := _zip_name(info)).endswith("/"):
-                    self._take(_Member(name, _zip_obstacle(archive, info), lambda info=info: archive.open(info)))  # type: ignore[misc]
+                self._take(member)
 
     def _tar(self, raw: IO[bytes]) -> None:
         with _unpacked(raw) as plain:
@@ -117,9 +101,10 @@ class Unpacker:
                 while (info := archive.next()) is not None and not self._is_last():
                     archive.members.clear()  # type: ignore[attr-defined]  # kept by tarfile for random access, which nobody wants here
                     if not info.isdir():
-                        self._take(_Member(info.name, _tar_obstacle(info), lambda info=info: _content(archive, info)))  # type: ignore[misc]
+                        self._take(Member(info.name, _tar_obstacle(info), partial(_content, archive, info), info.size))
                     if self.full:
                         raise FullError
+                self.by_git = _COMMIT.fullmatch(archive.pax_headers.get("comment", "")) is not None
                 self.trouble = self.trouble or stream.ending()
 
     def _is_last(self) -> bool:
@@ -131,20 +116,20 @@ class Unpacker:
         return self.entries > MOST_ENTRIES
 
     # -- one entry ---------------------------------------------------------------------------------------------------
-    def _take(self, member: _Member) -> None:
+    def _take(self, member: Member) -> None:
         parts = [part for part in member.name.split("/") if part not in ("", ".")]
         if ".git" in parts:  # as a walk passes over it
             return
         name = "/".join(parts) or "(no name)"
         obstacle = _misnamed(member.name, parts) or member.obstacle
-        if obstacle is None and self.full:
+        if obstacle is None and (self.full or member.size > self.most - self.out):
             obstacle = Parsed(kind_of(name), status="skipped", reason=f"not unpacked: {self._too_much()}")
         if obstacle is not None:
             self.rows.append((member.name if ".." in parts or member.name.startswith("/") else name, obstacle))
             return
         self._write(name, os.path.join(self.folder, *parts), member)
 
-    def _write(self, name: str, file: str, member: _Member) -> None:
+    def _write(self, name: str, file: str, member: Member) -> None:
         """Write a file; of several entries of one name the last one is what an archiver would leave, too."""
         try:
             if name in self.written:
@@ -159,15 +144,13 @@ class Unpacker:
         except FullError:
             self.full = True
             self._drop(name, file, Parsed(kind_of(name), status="skipped", reason=f"not unpacked: {self._too_much()}"))
-        except _DAMAGED as error:
+        except DAMAGED as error:
             self._drop(name, file, Parsed(kind_of(name), status="failed", reason=f"cannot be unpacked: {_said(error)}"))
 
     def _copy(self, name: str, source: IO[bytes], target: IO[bytes]) -> None:
         while chunk := source.read(_CHUNK):
             self.check()
             self.out += len(chunk)
-            if self.out > self.most:
-                raise FullError
             target.write(chunk)
             self.written[name] += len(chunk)
 
@@ -188,62 +171,26 @@ def check_head(file: str) -> None:
     """
     with open(file, "rb") as raw:
         head = raw.read(_BLOCK)
-    if not head.startswith((b"PK", *_PACKED)):
-        try:
-            tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
-        except tarfile.TarError as error:
-            raise ArchiveError(f"not an archive: it begins with {head[:12]!r}") from error
+        if not (head.startswith((*zips.HEADS, *_PACKED)) or _is_tar(head) or zips.has_directory(raw)):
+            raise ArchiveError(f"not an archive: it begins with {head[:12]!r}")
 
 
-# -- ZIP -------------------------------------------------------------------------------------------------------------
-def _check_directory(raw: IO[bytes]) -> None:
-    """Refuse a directory that would fill the memory; it stands behind the entries, before a record that says how long it is."""
-    size = raw.seek(0, os.SEEK_END)
-    raw.seek(max(0, size - 2**16 - 22))
-    tail = raw.read()
+def _is_zip(raw: IO[bytes]) -> bool:
+    """Whether a file is read as a ZIP file; left at its beginning."""
+    head = raw.read(_BLOCK)
     raw.seek(0)
-    at = tail.rfind(b"PK\x05\x06")
-    if at < 0:
-        raise zipfile.BadZipFile("it has no directory at its end")
-    told = int.from_bytes(tail[at + 12 : at + 16], "little")
-    if told == 0xFFFFFFFF and (large := tail.rfind(b"PK\x06\x06", 0, at)) >= 0:
-        told = int.from_bytes(tail[large + 40 : large + 48], "little")
-    if MOST_DIRECTORY < told < size or told == 0xFFFFFFFF:
-        raise zipfile.BadZipFile(f"its directory has {told:,} bytes")
-
-
-def _zip_name(info: zipfile.ZipInfo) -> str:
-    """The name of an entry. Where it is not marked as UTF-8 it often is all the same; tools of Windows write ``\\``."""
-    name = info.filename
-    if not info.flag_bits & 0x800:
-        try:
-            name = name.encode("cp437").decode("utf-8")
-        except UnicodeError:
-            name = info.filename
-    return name.replace("\\", "/") if info.create_system == 0 else name
-
-
-def _zip_obstacle(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Parsed | None:
-    mode = info.external_attr >> 16
-    kind = kind_of(_zip_name(info))
-    if info.flag_bits & 1:
-        return Parsed(kind, status="skipped", reason="encrypted: unpack the archive with its password, and read the folder")
-    if info.compress_type not in _METHODS:
-        method = _OTHER_METHODS.get(info.compress_type, f"number {info.compress_type}")
-        return Parsed(kind, status="skipped", reason=f"packed by a method that is not read: {method}")
-    if info.create_system == 3 and stat.S_ISLNK(mode):
-        try:
-            with archive.open(info) as stream:
-                target = os.fsdecode(stream.read(4096))
-        except _DAMAGED:
-            target = "?"
-        return _link(target)
-    if info.create_system == 3 and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        return Parsed("other", status="skipped", reason="not a file: never unpacked")
-    return None
+    return head.startswith(zips.HEADS) or not (head.startswith(tuple(_PACKED)) or _is_tar(head))
 
 
 # -- tar -------------------------------------------------------------------------------------------------------------
+def _is_tar(head: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except tarfile.TarError:
+        return False
+    return True
+
+
 _PACKED = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
 
 
@@ -342,7 +289,7 @@ def _content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 
 def _tar_obstacle(info: tarfile.TarInfo) -> Parsed | None:
     if info.issym():
-        return _link(info.linkname)
+        return link_to(info.linkname)
     if info.islnk():
         return Parsed("link", status="skipped", reason=f"a hard link, duplicate of {info.linkname}")
     words = "a named pipe" if info.isfifo() else "a device" if info.isdev() else ""
@@ -358,10 +305,6 @@ def _misnamed(name: str, parts: list[str]) -> Parsed | None:
     words = words or ("its name leads out of the archive" if ".." in parts else "")
     words = words or ("" if parts and not any("\0" in part for part in parts) else "it has no name")
     return Parsed(kind_of(name), status="skipped", reason=f"not unpacked: {words}") if words else None
-
-
-def _link(target: str) -> Parsed:
-    return Parsed("link", status="skipped", reason=f"a link to {target}: links of an archive are not followed")
 
 
 def _private(file: str, flags: int) -> int:

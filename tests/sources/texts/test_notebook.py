@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import time
 
 import numpy as np
 import pytest
@@ -78,6 +79,19 @@ def test_tracebacks_lose_their_colours_and_progress_bars_their_past():
     }
     parsed = _parsed(_cell("x", [_stream(" 10%|#\r 50%|##\r100%|###\ndone\r\n"), error]))
     assert parsed.segments[1].text == "Output of cell 1:\n100%|###\ndone\nKeyError\n'tide'"
+
+
+@pytest.mark.parametrize("printed", ["x y " * 100_000, "\r" * 400_000, "x\r" * 200_000, "\x1b[" * 200_000, "\x1b]" * 200_000])
+def test_no_output_takes_long(printed):
+    before = time.process_time()
+    assert _parsed(_cell("x", [_stream(f"{printed}\nend")])).segments[-1].text.endswith("\nend")
+    assert time.process_time() - before < 2
+
+
+def test_outputs_that_are_null_and_sheets_that_are_none_lose_no_cell():
+    assert [segment.text for segment in _parsed(_cell("x") | {"outputs": None}, _cell("y")).segments] == ["x", "y"]
+    (segment,) = _parse(json.dumps({"worksheets": [], "cells": [_cell("x")]}).encode()).segments
+    assert segment.text == "x"
 
 
 def test_pictures_and_rich_outputs_are_left_out_and_counted():
@@ -273,6 +287,13 @@ def test_markdown_that_was_displayed_is_read_instead_of_its_name():
         "data": {"text/markdown": "**High** tide", "text/plain": "<IPython.core.display.Markdown object>"},
     }
     assert _parsed(_cell("x", [shown])).segments[1].text == "Output of cell 1:\n**High** tide"
+
+
+@pytest.mark.parametrize("mime", ["text/markdown", "text/latex"])
+def test_words_that_are_the_only_form_of_an_output_are_read(mime):
+    output = {"output_type": "display_data", "data": {mime: ["**so**\n", "$x$"], "text/html": "<b>so</b>"}}
+    parsed = _parsed(_cell("show()", [output]))
+    assert (parsed.segments[1].text, parsed.reason) == ("Output of cell 1:\n**so**\n$x$", "")
 
 
 def test_a_notebook_that_is_too_long_without_its_base64_has_a_row(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -11,6 +12,7 @@ from longctx.citations.again import again
 from longctx.corpus import Cue, Footage, Lines, Page, Segment, Visual, split_lines
 from longctx.sources import read
 from longctx.sources.parsed import Parsed
+from longctx.sources.texts.notebook import OUTPUT_HEAD, OUTPUT_TAIL, parse_notebook
 from longctx.sources.texts.redaction import without_secrets
 from tests.sources.secret_samples import IN_CONTEXT, TOKENS, armour, token
 
@@ -102,6 +104,23 @@ def test_outputs_of_notebooks_hold_no_secrets_however_they_are_shortened(write, 
     assert _no_secret_in(_text(corpus, "nb.ipynb"), KEY, TOKEN)
     assert rows(corpus)["nb.ipynb"].status == "truncated"
     assert "secrets redacted" in rows(corpus)["nb.ipynb"].reason
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [(TOKEN, TOKEN), (KEY, KEY[40:-40]), ("postgres://app:s3cr!et(of)mine@db.internal/app", "s3cr!et(of)mine")],
+    ids=["token", "key", "password"],
+)
+def test_an_output_that_is_shortened_inside_of_a_secret_shows_no_part_of_it(text, hidden):
+    for at in range(1, len(text), max(1, len(text) // 20)):
+        first, last = "log " * 500, " log" * 500
+        printed = f"{first[-(OUTPUT_HEAD - at - 1) :]} {text}\n{'.' * 5000}\n{text}\n{last[: OUTPUT_TAIL - len(text) + at - 1]}"
+        output = {"output_type": "stream", "text": printed}
+        cell = {"cell_type": "code", "source": "x", "outputs": [output]}
+        parsed = without_secrets(parse_notebook("nb.ipynb", io.BytesIO(json.dumps({"cells": [cell]}).encode())))
+        shown = parsed.segments[-1].text
+        assert "characters left out]" in shown
+        assert not [place for place in range(len(hidden) - 5) if hidden[place : place + 6] in shown]
 
 
 def test_pages_hold_no_secrets(write, rows, pymupdf):

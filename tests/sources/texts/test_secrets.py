@@ -17,10 +17,27 @@ def _found(text):
 
 @pytest.mark.parametrize(("what", "secret"), TOKENS, ids=lambda value: value[:12])
 @pytest.mark.parametrize(
-    "around", ["{}", "key = '{}'\n", "Authorization: Bearer {}\r\n", "(see {}).", "a={}&b=1", '"x\\n{}"', "`{}`"]
+    "around",
+    [
+        "{}",
+        "key = '{}'\n",
+        "Authorization: Bearer {}\r\n",
+        "(see {}).",
+        "a={}&b=1",
+        '"x\\n{}"',
+        "`{}`",
+        "key%3D{}%26",
+        "\x1b[31m{}\x1b[0m",
+        "\x1b[1;32m{}",
+    ],
 )
 def test_a_token_is_found_whatever_stands_around_it(what, secret, around):
     assert _found(around.format(secret)) == [(what, secret)]
+
+
+def test_a_random_token_with_a_short_word_in_it_is_no_example():
+    assert _found(secret := "gh" + "p_" + token(2, 16) + "Your" + token(3, 16)) == [("GitHub token", secret)]
+    assert not find("gh" + "p_your" + token(2, 32))
 
 
 @pytest.mark.parametrize(("what", "before", "secret", "after"), IN_CONTEXT)

@@ -239,6 +239,54 @@ def test_utf16_without_a_mark_is_told_by_its_zeros(write, rows, encoding, text):
         assert rows(corpus)[name].reason.startswith(f"decoded as {encoding} (a guess without a byte order mark, confidence ")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Съешь ещё этих мягких булок\r\n",
+        "我能吞下玻璃而不伤身体。一二三\n",
+        "유리를 먹을 수 있어요\n",
+        "שלום עולם\n",
+        "مرحبا بالعالم\n",
+        "สวัสดี ชาวโลก\n",
+    ],
+)
+def test_unicode_of_other_scripts_without_a_mark_is_told_by_its_characters(write, rows, encoding, text):
+    corpus = read(write({"a.txt": (text * 60).encode(encoding)}))
+    assert "".join(segment.text for segment in corpus.sources[0].segments) == text * 60
+    assert rows(corpus)["a.txt"].reason.startswith(f"decoded as {encoding} (a guess without a byte order mark, confidence ")
+
+
+def test_words_between_zeros_are_no_unicode(write, rows):
+    manifest = rows(
+        read(write({"a.bin": b"a word \x00and more\n\x00" * 99, "b.bin": b"a b\n\x00" * 50 + b"c", "a.txt": "a\n"}))
+    )
+    assert {name: row.reason for name, row in manifest.items()} == {"a.bin": "binary", "b.bin": "binary", "a.txt": ""}
+
+
+@pytest.mark.parametrize(
+    ("head", "encoding"),
+    [
+        ("# -*- coding: iso-8859-9 -*-\n", "iso8859_9"),
+        ("#!/usr/bin/env python\n# vim: set fileencoding=cp1254 :\n", "cp1254"),
+        ('<?xml version="1.0" encoding="windows-1254"?>\n', "cp1254"),
+        ('@charset "windows-1254";\n', "cp1254"),
+    ],
+)
+def test_a_file_that_says_its_encoding_is_believed(head, encoding):
+    text = head + "Pijamalı hasta yağız şoföre çabucak güvendi\n" * 5
+    decoded = decode(text.encode(encoding))
+    assert (decoded.text, decoded.note) == (text, f"decoded as {encoding}, as it says itself")
+
+
+@pytest.mark.parametrize("said", ["rot13", "hex", "utf-8", "cp1253", "zlib", "no-such", "unicode_escape", "idna", "utf-16"])
+def test_what_a_file_says_wrongly_is_not_believed(said):
+    text = "Größe und Länge über alles, Übermut in Maßen, 1ª Größe\n" * 5
+    decoded = decode(f"# coding: {said}\n{text}".encode("cp1252"))
+    assert decoded.text == f"# coding: {said}\n{text}"
+    assert "(a guess, " in decoded.note
+
+
 def test_zeros_alone_and_zeros_in_pairs_are_no_text(write, rows):
     top = write({
         "nul.txt": b"\x00" * 3_000_000,
@@ -313,6 +361,9 @@ def test_two_encodings_in_a_file_cut_short_are_cut_at_a_line():
         ("Größe und Länge über alles, Übermut in Maßen\n" * 5, "cp1252"),
         ("// © 2004 Müller & Söhne\n", "cp1252"),
         ("Él llegó mañana, ¿verdad?\n" * 3, "cp1252"),
+        ("Voix ambiguë d’un cœur qui au zéphyr préfère les jattes de kiwis, déjà triées.\n" * 3, "cp1252"),
+        ("Pchnąć w tę łódź jeża lub ośm skrzyń fig. Funkcja zwraca listę plików. Źródło błędów\n" * 6, "iso8859_2"),
+        ("Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich.\n" * 3, "cp850"),
         ("Příliš žluťoučký kůň úpěl ďábelské ódy\n" * 3, "cp1250"),
         ("Καλημέρα κόσμε, αυτό είναι ένα κείμενο\n" * 3, "cp1253"),
         ("Это простой русский текст для проверки кодировки.\n" * 3, "koi8_r"),

@@ -18,7 +18,7 @@ import pytest
 from longctx.errors import EmptyCorpusError, Stopped
 from longctx.jobs import Job
 from longctx.sources import read
-from longctx.sources.tree import archives, unpacking
+from longctx.sources.tree import archives, unpacking, zips
 
 TREE = {
     "tool-1.0/README.md": "# Tool\n\nIt turns.\n",
@@ -102,6 +102,21 @@ def test_a_real_archive_of_git_is_read(repository, git, tmp_path, rows):
         assert [source.path for source in read(tmp_path / name).sources] == ["a.py", "sub/b.py"]
 
 
+@pytest.mark.parametrize("suffix", ["zip", "tar", "tar.gz"])
+def test_of_an_archive_that_git_made_everything_is_read_even_what_its_rules_ignore(repository, git, tmp_path, rows, suffix):
+    top = repository({"kept.log": "tracked all the same\n"})
+    (top / ".gitignore").write_text("*.log\n")
+    git(top, "add", "-A")
+    git(top, "commit", "-qm", "rules")
+    packed = tmp_path / f"a.{suffix}"
+    git(top, "archive", "--prefix=top/", "-o", str(packed), "HEAD")
+    assert rows(read(packed))["kept.log"].status == "read"
+
+
+def test_a_tar_is_told_by_its_header_even_where_its_first_name_begins_like_a_zip(tmp_path):
+    assert [source.path for source in read(tarred(tmp_path / "a.tar", {"PKGBUILD": "pkgname=tool\n"})).sources] == ["PKGBUILD"]
+
+
 def test_of_several_tops_none_is_taken_off(tmp_path):
     corpus = read(zipped(tmp_path / "a.zip", {"x/a.py": "a\n", "y/b.py": "b\n"}))
     assert {source.path for source in corpus.sources} == {"x/a.py", "y/b.py"}
@@ -133,6 +148,22 @@ def test_an_archive_inside_a_folder_says_how_to_read_it(write, rows, tmp_path):
                 "skipped",
                 "an archive: name it itself to read what is in it",
             )
+
+
+def test_what_another_program_packed_says_with_what(write, rows):
+    heads = {
+        "a.tar.zst": b"\x28\xb5\x2f\xfd",
+        "b.7z": b"7z\xbc\xaf\x27\x1c",
+        "c.rar": b"Rar!\x1a\x07\x01\x00",
+        "d.gz": b"\x1f\x8b\x08",
+    }
+    named = {"a.tar.zst": "Zstandard", "b.7z": "7-Zip", "c.rar": "RAR", "d.gz": "gzip"}
+    packed = {name: head + bytes(range(1, 256)) for name, head in heads.items()}
+    manifest = rows(read(write({**packed, "BZh.txt": "BZh is how a file begins\n"})))
+    assert {name: (manifest[name].kind, manifest[name].reason) for name in named} == {
+        name: ("archive", f"packed with {packer}: unpack it, and read what was in it") for name, packer in named.items()
+    }
+    assert manifest["BZh.txt"].status == "read"
 
 
 # -- kept --------------------------------------------------------------------------------------------------------------
@@ -246,7 +277,7 @@ def test_of_entries_of_one_name_the_last_is_read_and_the_others_have_a_row(tmp_p
     entries = [("a.txt", "first\n"), ("a.txt", "second\n"), ("./a.txt", "third\n"), ("a.txt/b.txt", "below a file\n")]
     corpus = read(pack(tmp_path / f"a{suffix}", entries))
     manifest = rows(corpus)
-    assert [segment.text for segment in corpus.sources[0].segments] == ["third\n"]
+    assert [(source.path, source.segments[0].text) for source in corpus.sources] == [("a.txt", "third\n")]
     assert (
         sorted(row.reason for row in manifest.values() if row.status == "skipped")
         == ["an earlier entry of the same name: the last one is read"] * 2
@@ -288,7 +319,7 @@ def test_a_bomb_ends_where_too_much_comes_out_in_flat_memory(tmp_path, rows, mon
     assert manifest["good.txt"].status == "read"
     assert manifest["bomb.txt"].reason == "not unpacked: more than 1,048,576 bytes come out of this archive"
     if suffix == ".zip":
-        assert manifest["after.txt"].reason == manifest["bomb.txt"].reason
+        assert manifest["after.txt"].status == "read"
     else:
         assert manifest[archive.name].status == "truncated"
         assert "more than 1,048,576 bytes come out" in manifest[archive.name].reason
@@ -328,6 +359,20 @@ def test_only_so_many_entries_are_looked_at(tmp_path, rows, monkeypatch):
         assert set(manifest) == {"0.txt", "1.txt", "2.txt", archive.name}
         assert manifest[archive.name].reason == "unpacked; only its first 3 entries were looked at"
         assert manifest[archive.name].status == "truncated"
+
+
+def test_an_entry_that_is_too_large_is_left_out_and_the_rest_is_read(tmp_path, rows, monkeypatch):
+    monkeypatch.setattr(archives, "LEAST", 2**20)
+    monkeypatch.setattr(archives, "MOST_TIMES", 1)
+    (tmp_path / "tree").mkdir()
+    with open(tmp_path / "tree" / "a-sparse.txt", "wb") as file:
+        file.truncate(2**33)
+    (tmp_path / "tree" / "b.txt").write_text("b\n")
+    packed = ["tar", "--sort=name", "--sparse", "-cf", str(tmp_path / "a.tar"), "-C", str(tmp_path), "tree"]
+    subprocess.run(packed, check=True)
+    manifest = rows(read(tmp_path / "a.tar"))
+    assert manifest["a-sparse.txt"].reason == "not unpacked: more than 1,048,576 bytes come out of this archive"
+    assert (manifest["b.txt"].status, manifest["a.tar"].status) == ("read", "read")
 
 
 # -- damage --------------------------------------------------------------------------------------------------------------
@@ -407,7 +452,7 @@ def test_a_cache_that_cannot_be_written_is_a_row(tmp_path, rows, write, monkeypa
 
 def test_a_directory_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
     archive = zipped(tmp_path / "a.zip", {f"{n}.txt": "x\n" for n in range(20)})
-    monkeypatch.setattr(unpacking, "MOST_DIRECTORY", 500)
+    monkeypatch.setattr(zips, "MOST_DIRECTORY", 500)
     with pytest.raises(EmptyCorpusError, match=r"its directory has 1,\d\d\d bytes"):
         read(archive)
 
