@@ -96,7 +96,8 @@ class FileReader:
         row = Row(path, parsed.kind, parsed.status, parsed.reason, size)
         if not parsed.found:
             return row, None
-        source = Source(path, file, parsed.kind, size, sha256, parsed.segments, parsed.medium, parsed.footage, parsed.note)
+        seen = (parsed.medium, parsed.footage, parsed.note, self.redact)
+        source = Source(path, file, parsed.kind, size, sha256, parsed.segments, *seen)
         known.keep(key, state, row, source)
         return row, source
 
