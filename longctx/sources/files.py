@@ -52,6 +52,7 @@ class FileReader:
         parser: the process that reads documents, pictures and video.
         check: called often; what it raises ends the work.
         pages_as_pictures: whether pages with text are also to be looked at.
+        figures_as_pictures: whether the figures on them are.
         engine: that decodes video, as :func:`longctx.sources.video.footage.chosen_engine` has it.
         junk: whether junk, too, is read whole; a file that is named itself always is.
         redact: whether secrets are taken out of what is read.
@@ -62,6 +63,7 @@ class FileReader:
     parser: ParserProcess
     check: Callable[[], None]
     pages_as_pictures: bool = False
+    figures_as_pictures: bool = True
     engine: str = "av"
     junk: bool = False
     redact: bool = True
@@ -104,7 +106,8 @@ class FileReader:
     @property
     def _options(self) -> tuple[Hashable, ...]:
         """What decides how a file is read."""
-        return (self.max_bytes, self.pages_as_pictures, self.engine, self.junk, self.redact, hash(self.password))
+        pictures = (self.pages_as_pictures, self.figures_as_pictures)
+        return (self.max_bytes, *pictures, self.engine, self.junk, self.redact, hash(self.password))
 
     def subtitles(self, path: str, file: str) -> Beside | None:
         """The cues of a file that lies beside a video; None where there are none."""
@@ -238,7 +241,14 @@ class FileReader:
         replies = self.parser.ask("pdf", self.check, file=opened.file, password=self.password)
         medium = Stills(opened.snapshot, "page")
         passwords.keep(medium.snapshot.sha256, self.password)
-        return parse_pdf(opened.path, replies, ends_early=ends_early, medium=medium, pages_as_pictures=self.pages_as_pictures)
+        return parse_pdf(
+            opened.path,
+            replies,
+            ends_early=ends_early,
+            medium=medium,
+            pages_as_pictures=self.pages_as_pictures,
+            figures_as_pictures=self.figures_as_pictures,
+        )
 
 
 @dataclass

@@ -21,7 +21,7 @@ from longctx.sources.ocr.boxes import parts
 from longctx.sources.ocr.changes import Changes
 from longctx.sources.ocr.recognised import Blocks, Look, Recogniser
 from longctx.sources.ocr.timeline import HEADING, Stretch, segments, stretches
-from longctx.sources.page_text import FIGURE, is_said, said_on
+from longctx.sources.page_text import DRAWING, FIGURE, is_said, said_on
 from longctx.sources.parsed import counted, ranges, sound
 from longctx.sources.texts.redaction import told_of, without_recognised
 
@@ -126,6 +126,8 @@ def estimate(source: Source, seconds: Sequence[float] | None = None) -> int:
 
 
 def _tokens(segment: Segment, visual: Visual) -> int:
+    if segment.heading == DRAWING:
+        return 0
     share = POINTS if isinstance(segment.origin, Page) and not segment.origin.picture else PIXELS
     return min(MOST_TOKENS, 32 + visual.width * visual.height // share) * len(visual.places)
 
@@ -138,6 +140,7 @@ class _Became:
     read: int = 0
     silent: list[int] = field(default_factory=list)
     wordless: int = 0
+    drawn: int = 0
     lost: list[str] = field(default_factory=list)
     left: int = 0
 
@@ -201,6 +204,7 @@ class _Work:
         if segment.text:
             yield replace(segment, visuals=())
         if is_said(segment, said) and not figure:  # the page's own text says it better
+            became.drawn += segment.heading == DRAWING
             self._advance(sum(len(visual.places) for visual in segment.visuals))
             return
         for visual in segment.visuals:
@@ -366,6 +370,8 @@ def _row_of_stills(row: Row, kind: str, became: _Became, found: bool) -> Row:
         said.append(f"no text on {'page' if len(pages) == 1 else 'pages'} {ranges(pages)} for a model that cannot see")
     if became.wordless:
         said.append(f"{counted(became.wordless, 'figure')} without text left out for a model that cannot see")
+    if became.drawn:
+        said.append(f"{counted(became.drawn, 'drawing')} left out for a model that cannot see: what is written in them is read")
     if became.lost:
         said.append(f"{counted(len(became.lost), 'picture')} cannot be read as text: {became.lost[0]}")
     return _row(row, said, whole=not became.lost, found=found)

@@ -13,8 +13,9 @@ from longctx.sources.page_text import HIDDEN
 from longctx.sources.parsed import sound
 from longctx.sources.pdf import document as documents
 from longctx.sources.pdf.document import opened
+from longctx.sources.pdf.drawings import drawings
 from longctx.sources.pdf.extras import Extras, extras
-from longctx.sources.pdf.figures import figures
+from longctx.sources.pdf.figures import figures, together
 from longctx.sources.pdf.hidden import Judge
 from longctx.sources.pdf.layout import PART, Part, parts_of
 from longctx.sources.pdf.lines import (
@@ -58,7 +59,7 @@ def pages(file: str, password: str = "") -> Iterator[Reply]:
         ``pages`` and ``repaired``; then of every page its number ``page``, and either ``error``, or ``label``, its ``size`` as
         it is seen, ``shown`` (whether there is anything to look at), ``scan`` (whether only its picture tells what it says),
         ``parts`` (box, text, heading) in reading order, ``hidden`` (why some text is not seen), ``figures`` (box, keys of its
-        images), ``small`` (images that are no figures), and ``lost`` (whether fields, annotations and links cannot be read).
+        images, whether its words are in the parts), ``small`` (images that are no figures), and ``lost`` (whether fields, annotations and links cannot be read).
     """
     with documents.bounded(file):
         yield from _replies(file, password)
@@ -150,18 +151,20 @@ def page_reply(page: pymupdf.Page, heading: str = "") -> tuple[dict[str, Any], s
     seen, hidden = _told_apart(blocks, found.told)
     frame = framed(page, seen)
     plain = frame if frame.direction == (1, 0) else replace(frame, direction=(1, 0))
-    parts, heading = _text(frame, seen, hidden, areas, words, heading)
+    parts, heading, taken = _text(frame, seen, hidden, areas, words, heading)
     written = sum(len(text) for _, text, _ in parts)
     parts += [(plain.seen(box), text, about) for box, text, about in (*found.parts, *_hidden_parts(hidden))]
-    drawn = figures(pictures, judge.size) if written and not judge.layered else ([], 0)
+    shown, small = figures(pictures, judge.size) if written and not judge.layered else ([], 0)
+    if written and areas and not judge.layered:
+        shown = together(shown, drawings(areas, seen, [*taken, *found.told], judge.size), judge.size)
     reply = {
         "size": [round(value, 1) for value in frame.size],
         "shown": bool(written) or _shows_something(page),
         "scan": not written or (judge.scan and written < FEW),
         "parts": parts,
         "hidden": sorted({line.hidden for line in hidden} | ({UNSEEN_NOTE} if found.unseen else set())),
-        "figures": [(plain.seen(figure.box), figure.keys) for figure in drawn[0]],
-        "small": drawn[1],
+        "figures": [(plain.seen(figure.box), figure.keys, figure.written) for figure in shown],
+        "small": small,
         "lost": found.lost,
     }
     return reply, heading
@@ -174,8 +177,8 @@ def _text(
     areas: Sequence[Paint],
     words: Callable[[], list[Word]],
     heading: str,
-) -> tuple[list[Part], str]:
-    """The text of a page in reading order, its tables as Markdown."""
+) -> tuple[list[Part], str, list[Box]]:
+    """The text of a page in reading order, its tables as Markdown; the heading after it, and the boxes of the tables."""
     blocks = turned(frame, seen)
     unseen = [line.box for line in hidden]
     upright = areas if frame.direction == (1, 0) else [replace(area, box=frame.upright(area.box)) for area in areas]
@@ -183,7 +186,8 @@ def _text(
     def shown() -> list[Word]:
         return [(frame.upright(box), text) for box, text in words() if not any(middle_in(box, one) for one in unseen)]
 
-    return parts_of(frame, blocks, tables(blocks, upright, shown), heading)
+    ruled = tables(blocks, upright, shown)
+    return *parts_of(frame, blocks, ruled, heading), [frame.own(table.box) for table in ruled]
 
 
 def page_parts(page: pymupdf.Page, heading: str = "") -> tuple[list[Part], str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from longctx.corpus import Box, Page, Segment, Status, Visual
-from longctx.sources.page_text import FIGURE, HIDDEN, SCANNED
+from longctx.sources.page_text import DRAWING, FIGURE, HIDDEN, SCANNED
 from longctx.sources.parsed import Parsed, counted, ranges
 from longctx.sources.pictures.stills import Stills
 
@@ -27,6 +27,7 @@ def parse_pdf(
     ends_early: bool,
     medium: Stills | None = None,
     pages_as_pictures: bool = False,
+    figures_as_pictures: bool = True,
 ) -> Parsed:
     """The segments of a document.
 
@@ -36,8 +37,9 @@ def parse_pdf(
         ends_early: whether the file lacks the mark with which a PDF ends.
         medium: of its pages; without it no page is a picture.
         pages_as_pictures: whether pages with text are pictures as well.
+        figures_as_pictures: whether figures on pages with text are cut out.
     """
-    found = _Found(path, medium, pages_as_pictures)
+    found = _Found(path, medium, pages_as_pictures, figures_as_pictures)
     failure = ""
     for reply in replies:
         if "pages" in reply:
@@ -58,6 +60,7 @@ class _Found:
     path: str
     medium: Stills | None
     pages_as_pictures: bool
+    figures_as_pictures: bool
     total: int = 0
     damaged: bool = False
     segments: list[Segment] = field(default_factory=list)
@@ -70,6 +73,7 @@ class _Found:
     figures: dict[int, tuple[str, ...]] = field(default_factory=dict)
     images: Counter[str] = field(default_factory=Counter)
     small: int = 0
+    unshown: int = 0
 
     def add(self, reply: Reply) -> None:
         """Take in a page."""
@@ -104,12 +108,13 @@ class _Found:
     def _add_figures(self, reply: Reply, label: str | None, texts: list[Segment]) -> None:
         """Put the figures of a page among its texts: before what stands right below them."""
         self.small += reply["small"]
-        for box, keys in reply["figures"]:
+        for box, keys, written in reply["figures"]:
             self.images.update(keys)
-            if self.medium is None:
+            if self.medium is None or not self.figures_as_pictures:
+                self.unshown += 1
                 continue
             place = Page(self.path, reply["page"], _box(box), label)
-            made = self._visual(place, self.medium.cut(_box(box)), FIGURE)
+            made = self._visual(place, self.medium.cut(_box(box)), DRAWING if written else FIGURE)
             self.figures[id(made)] = tuple(keys)
             texts.insert(_before(place, texts), made)
 
@@ -157,6 +162,8 @@ class _Found:
             yield f"fields, annotations and links of {_pages(self.lost)} cannot be read: damaged"
         if self.hidden:
             yield f"hidden text on {_pages(self.hidden)}, not seen by a reader: {', '.join(sorted(self.reasons))}"
+        if self.unshown:
+            yield f"{counted(self.unshown, 'figure')} not shown"
         if left_out:
             yield f"{counted(left_out, 'small or repeated picture')} left out"
 
