@@ -59,7 +59,8 @@ def pages(file: str, password: str = "") -> Iterator[Reply]:
         ``pages`` and ``repaired``; then of every page its number ``page``, and either ``error``, or ``label``, its ``size`` as
         it is seen, ``shown`` (whether there is anything to look at), ``scan`` (whether only its picture tells what it says),
         ``parts`` (box, text, heading) in reading order, ``hidden`` (why some text is not seen), ``figures`` (box, keys of its
-        images, whether its words are in the parts), ``small`` (images that are no figures), and ``lost`` (whether fields, annotations and links cannot be read).
+        images, whether its words are in the parts), ``small`` (images that are no figures), and ``lost`` (whether fields,
+        annotations and links cannot be read).
     """
     with documents.bounded(file):
         yield from _replies(file, password)

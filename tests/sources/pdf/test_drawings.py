@@ -68,7 +68,7 @@ def test_a_drawn_chart_is_cut_out_with_its_labels(document, read_pdf, pymupdf, c
     page.insert_textbox((50, 450, 545, 600), TEXT)
     page.set_rotation(rotation)
     segments, row = read_pdf(document)
-    ((_, number, box),) = shown(segments)
+    ((_, _, box),) = shown(segments)
     x0, y0, x1, y1 = (pymupdf.Rect(box) * page.derotation_matrix).normalize()
     clusters = page.cluster_drawings(x_tolerance=8, y_tolerance=8)
     around = clusters[0]
