@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from io import BufferedReader
 from typing import Any
 
@@ -17,7 +17,7 @@ from longctx.sources.kinds import kind_of, picture_of
 from longctx.sources.office.document import MOST_CHARS, parse_document
 from longctx.sources.office.formats import ENCRYPTED, NAMES, OLE, unread_format, wrong_beginning
 from longctx.sources.parsed import Parsed
-from longctx.sources.pdf.parse import parse_pdf
+from longctx.sources.pdf.parse import parse_pdf, surviving
 from longctx.sources.pictures.stills import Stills, parse_picture
 from longctx.sources.process import ParserProcess
 from longctx.sources.signatures import cut_off, is_lfs_pointer, is_recording
@@ -238,7 +238,7 @@ class FileReader:
             return _too_large("pdf", size)
         stream.seek(max(0, size - 2 * _HEAD))
         ends_early = b"%%EOF" not in stream.read()
-        replies = self.parser.ask("pdf", self.check, file=opened.file, password=self.password)
+        replies = surviving(partial(self.parser.ask, "pdf", self.check, file=opened.file, password=self.password))
         medium = Stills(opened.snapshot, "page")
         passwords.keep(medium.snapshot.sha256, self.password)
         return parse_pdf(

@@ -89,7 +89,7 @@ def _lines(sheet: Any, twin: Any, look: _Look, unknown: list[int]) -> Iterator[L
             texts.pop()
         beyond = sum(cell.value is not None for cell in cells[MOST_CELLS:])
         if texts or beyond:
-            yield Line(row(texts) + f" [{beyond:,} more cells left out]" * bool(beyond), number, number)
+            yield Line(row(texts) + f" [{counted(beyond, 'more cell')} left out]" * bool(beyond), number, number)
         for comment in look.comments.get(number, ()):
             yield Line(comment, number, number)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ from longctx.sources.pictures.stills import Stills
 
 #: Pages on which an image that stands on more of them is a logo or a background, and no figure.
 REPEATED = 2
+#: Times that a worker may die over the pages of one document.
+DEATHS = 3
 #: Figures of one document; the rest is counted.
 MOST_FIGURES = 2000
 
@@ -44,6 +46,7 @@ def parse_pdf(
     for reply in replies:
         if "pages" in reply:
             found.total, found.damaged = reply["pages"], reply["repaired"] or ends_early
+            found.attached, found.off = reply["attached"], reply["off"]
         elif "page" not in reply:
             failure = failure or reply["error"]
         else:
@@ -51,6 +54,30 @@ def parse_pdf(
     if failure:
         return Parsed("pdf", status="failed", reason=failure)
     return found.told(ends_early=ends_early)
+
+
+def surviving(ask: Callable[..., Iterator[Reply]]) -> Iterator[Reply]:
+    """The replies about a document, also where the worker dies over some of its pages: another goes on behind each of them.
+
+    Args:
+        ask: asks a worker for the pages ``after`` a number.
+    """
+    total = number = 0
+    for _ in range(DEATHS):
+        death = ""
+        for reply in ask(after=number) if number else ask():
+            total, number = reply.get("pages", total), reply.get("page", number)
+            if "error" in reply and "page" not in reply and number < total:
+                death = reply["error"]
+                break
+            yield reply
+        if not death:
+            return
+        number += 1
+        yield {"page": number, "error": death, "died": True}
+        if number >= total:
+            return
+    yield from ({"page": left, "error": "not tried"} for left in range(number + 1, total + 1))
 
 
 @dataclass
@@ -69,17 +96,22 @@ class _Found:
     scanned: list[int] = field(default_factory=list)
     hidden: list[int] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)
+    garbled: list[int] = field(default_factory=list)
     reasons: set[str] = field(default_factory=set)
     figures: dict[int, tuple[str, ...]] = field(default_factory=dict)
     images: Counter[str] = field(default_factory=Counter)
     small: int = 0
     unshown: int = 0
+    death: str = ""
+    attached: Sequence[str] = ()
+    off: Sequence[str] = ()
 
     def add(self, reply: Reply) -> None:
         """Take in a page."""
         number = reply["page"]
         if "error" in reply:
             self.unread.append(number)
+            self.death = self.death or (reply["error"] if "died" in reply else "")
             return
         label = reply["label"] or None  # PyMuPDF says "" where there are none
         texts = [
@@ -90,8 +122,9 @@ class _Found:
         if not picture:
             self._add_figures(reply, label, texts)
         self.segments += picture + texts
+        self.garbled += [number] if reply["unknown"] else []
         if reply["scan"]:
-            self.scanned += [number] if picture else []
+            self.scanned += [number] if picture and not reply["unknown"] else []
             self.empty += [] if picture or texts else [number]
         self.lost += [number] if reply["lost"] else []
         if reply["hidden"]:
@@ -137,6 +170,8 @@ class _Found:
         total, damaged = self.total, self.damaged
         if not total:
             return Parsed("pdf", status="failed", reason="0 pages: the file is cut off or damaged")
+        if not self.segments and self.death:
+            return Parsed("pdf", status="failed", reason=self.death)
         if not self.segments and (damaged or self.unread):
             return Parsed("pdf", status="failed", reason=f"damaged: no text could be recovered from {counted(total, 'page')}")
         if not self.segments:
@@ -153,15 +188,22 @@ class _Found:
         elif self.damaged:
             yield "damaged and repaired: something may be missing"
         if self.unread:
-            yield f"{_pages(self.unread)} cannot be read: damaged"
+            yield f"{_pages(self.unread)} cannot be read: {self.death or 'damaged'}"
         if self.empty:
             yield f"{_pages(self.empty)} {_has(self.empty)} no text and no picture{' (lost?)' if self.damaged else ''}"
         if self.scanned:
             yield f"{_pages(self.scanned)} {'is a picture' if len(self.scanned) == 1 else 'are pictures'} (scanned)"
+        if self.garbled:
+            shown = "shown as a picture where that is most of them"
+            yield f"fonts on {_pages(self.garbled)} do not say which letters they draw: {shown}"
         if self.lost:
             yield f"fields, annotations and links of {_pages(self.lost)} cannot be read: damaged"
         if self.hidden:
             yield f"hidden text on {_pages(self.hidden)}, not seen by a reader: {', '.join(sorted(self.reasons))}"
+        if self.attached:
+            yield f"left out: {counted(len(self.attached), 'attached file')}, {_names(self.attached)}"
+        if self.off:
+            yield f"left out: what stands on {counted(len(self.off), 'layer')} switched off, {_names(self.off)}"
         if self.unshown:
             yield f"{counted(self.unshown, 'figure')} not shown"
         if left_out:
@@ -185,6 +227,10 @@ def _box(values: Sequence[float]) -> Box:
 
 def _pages(numbers: list[int]) -> str:
     return f"{'page' if len(numbers) == 1 else 'pages'} {ranges(numbers)}"
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names[:5]) + ("…" if len(names) > 5 else "")
 
 
 def _has(numbers: list[int]) -> str:

@@ -154,7 +154,7 @@ def test_cells_beyond_the_limit_are_told(book, tmp_path, one):
     book.active.cell(1, 1001, "far")
     book.active.cell(3, 1500, "farther")
     _, source = one(saved(book, tmp_path))
-    assert lines(source) == ["| first | [1 more cells left out]", "|  | [1 more cells left out]"]
+    assert lines(source) == ["| first | [1 more cell left out]", "|  | [1 more cell left out]"]
     assert source.segments[0].made_of == ((1, 1), (3, 3))
 
 
