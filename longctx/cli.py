@@ -224,7 +224,7 @@ def _saved(options: argparse.Namespace, answer: Any) -> bool:
 def _read(options: argparse.Namespace, *, whole: bool = False) -> Any:
     from longctx import intake
 
-    names = ("include", "exclude", "engine", "pages_as_pictures", "submodules", "junk", "redact")
+    names = ("include", "exclude", "engine", "pages_as_pictures", "figures_as_pictures", "submodules", "junk", "redact")
     chosen = {name: getattr(options, name) for name in names} | {"password": _password(options)}
     chosen |= {"budget": None if whole else _budget(options.budget), "model": options.model if options.run is read else None}
     return intake.read(*options.paths, **chosen)
@@ -249,9 +249,10 @@ def _plan(options: argparse.Namespace) -> Any:
     if not options.paths and options.budget:
         raise UsageError("--budget says what is read of a source, and there is no PATH")
     names_of_reading = ("include", "exclude", "pages_as_pictures", "engine", "submodules", "junk", "password")
-    if not options.paths and (any(getattr(options, name) for name in names_of_reading) or not options.redact):
+    without = not (options.redact and options.figures_as_pictures)
+    if not options.paths and (without or any(getattr(options, name) for name in names_of_reading)):
         words = ", ".join(f"--{name.replace('_', '-')}" for name in names_of_reading)
-        raise UsageError(f"{words} and --no-redact say what is read, and there is no PATH")
+        raise UsageError(f"{words}, --no-figures-as-pictures and --no-redact say what is read, and there is no PATH")
     corpus = _read(options) if options.paths else None
     return planning.plan(corpus, budgets=_budgets(options.budget), agree=_agree(options), **given)
 
@@ -382,6 +383,12 @@ def _add_paths(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
     parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="leave out what matches (repeatable)")
     parser.add_argument(
         "--pages-as-pictures", action="store_true", help="show every page of a PDF as a picture, besides its text"
+    )
+    parser.add_argument(
+        "--no-figures-as-pictures",
+        dest="figures_as_pictures",
+        action="store_false",
+        help="do not show the figures of a PDF that stand on pages with text",
     )
     parser.add_argument("--junk", action="store_true", help="read lock, minified, generated, vendored and data files whole")
     parser.add_argument("--no-redact", dest="redact", action="store_false", help="leave private keys, tokens and passwords in")

@@ -302,6 +302,7 @@ class Source:
         medium: what the source looks like, where it looks like something.
         footage: of a video; a plan chooses frames of it, and the segments are then made anew.
         note: what a model is told where not all of a file was read: what it is, and how much of it is read.
+        redact: whether secrets are taken out of what is read of it later, such as text in its pictures.
     """
 
     path: str
@@ -313,6 +314,7 @@ class Source:
     medium: Medium | None = field(default=None, repr=False, compare=False)
     footage: Footage | None = field(default=None, repr=False, compare=False)
     note: str = ""
+    redact: bool = field(default=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,8 @@ def read(
             tokens are estimated.
         job: told about progress; its stop ends the reading.
         options: what else :func:`longctx.sources.read` takes: ``include`` and ``exclude`` (patterns as in a .gitignore file),
-            ``max_file_bytes``, ``pages_as_pictures``, ``engine``, ``junk``, ``redact``, ``password``, ``submodules``,
-            ``behind``.
+            ``max_file_bytes``, ``pages_as_pictures``, ``figures_as_pictures``, ``engine``, ``junk``, ``redact``, ``password``,
+            ``submodules``, ``behind``.
 
     Returns:
         the corpus, with what changes rarely first, and a row in its manifest for every path met.

@@ -38,6 +38,7 @@ class FileReader:
         max_bytes: of a text file that are read; the rest is cut off at a line end.
         check: called often; what it raises ends the work.
         pages_as_pictures: whether pages with text are also to be looked at.
+        figures_as_pictures: whether the figures on them are.
         engine: that decodes video, as :func:`longctx.sources.video.footage.chosen_engine` takes it.
         junk: whether junk, too, is read whole; a file that is named itself always is.
         redact: whether secrets are taken out of what is read.
@@ -47,6 +48,7 @@ class FileReader:
     max_bytes: int
     check: Callable[[], None]
     pages_as_pictures: bool = False
+    figures_as_pictures: bool = True
     engine: str | None = None
     junk: bool = False
     redact: bool = True
@@ -81,7 +83,8 @@ class FileReader:
         row = Row(path, parsed.kind, parsed.status, parsed.reason, size)
         if not parsed.found:
             return row, None
-        source = Source(path, file, parsed.kind, size, sha256, parsed.segments, parsed.medium, parsed.footage, parsed.note)
+        seen = (parsed.medium, parsed.footage, parsed.note, self.redact)
+        source = Source(path, file, parsed.kind, size, sha256, parsed.segments, *seen)
         known.keep(key, state, row, source)
         return row, source
 
@@ -90,7 +93,11 @@ class FileReader:
         """The parsers of what is no plain text. Imported here, since a tree of source code needs none of them."""
         from longctx.sources.parsers import Parsers
 
-        return Parsers(self.max_bytes, self.check, self.pages_as_pictures, self.engine, self.password)
+        return Parsers(self.max_bytes, self.check, *self._looks, self.engine, self.password)
+
+    @property
+    def _looks(self) -> tuple[bool, bool]:
+        return self.pages_as_pictures, self.figures_as_pictures
 
     def close(self) -> None:
         """End what was started for the parsers."""
@@ -100,7 +107,7 @@ class FileReader:
     @cached_property
     def _options(self) -> tuple[Hashable, ...]:
         """What decides how a file is read."""
-        return (self.max_bytes, self.pages_as_pictures, self.engine, self.junk, self.redact, hash(self.password))
+        return (self.max_bytes, *self._looks, self.engine, self.junk, self.redact, hash(self.password))
 
     def _parsed(self, opened: OpenedFile, beside: Beside | None = None) -> Parsed:
         path, stream = opened.path, opened.stream

@@ -5,8 +5,8 @@ from __future__ import annotations
 from longctx.corpus import Page, Segment, Source
 
 #: The headings of what there is to look at in a document besides whole pages that also have text: a page of which only the
-#: picture tells what it says, though a stamp or a page number may stand on it; a part of a page.
-SCANNED, FIGURE = "scanned page", "figure"
+#: picture tells what it says, though a stamp or a page number may stand on it; a part of a page; one whose words are text.
+SCANNED, FIGURE, DRAWING = "scanned page", "figure", "drawing"
 #: How that of text begins which a reader does not see, before the reason.
 HIDDEN = "hidden text"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from longctx.places import cache_folder
@@ -16,7 +16,7 @@ from longctx.sources.office.document import MOST_CHARS, parse_document
 from longctx.sources.office.formats import ENCRYPTED, OLE, wrong_beginning
 from longctx.sources.opened import LARGEST, OpenedFile, open_file
 from longctx.sources.parsed import Parsed
-from longctx.sources.pdf.parse import parse_pdf
+from longctx.sources.pdf.parse import parse_pdf, surviving
 from longctx.sources.pictures.stills import Stills, parse_picture
 from longctx.sources.process import ParserProcess
 from longctx.sources.replies import Replies
@@ -40,6 +40,7 @@ class Parsers:
         max_bytes: characters of a workbook that are read, and bytes of a page in HTML that is read as it stands.
         check: called often; what it raises ends the work.
         pages_as_pictures: whether pages with text are also to be looked at.
+        figures_as_pictures: whether the figures on them are.
         engine: that decodes video; None takes what is installed.
         password: tried on documents that are encrypted.
     """
@@ -47,6 +48,7 @@ class Parsers:
     max_bytes: int
     check: Callable[[], None]
     pages_as_pictures: bool = False
+    figures_as_pictures: bool = True
     engine: str | None = None
     password: str = field(default="", repr=False)
     parser: ParserProcess = field(default_factory=ParserProcess, repr=False)
@@ -60,15 +62,17 @@ class Parsers:
         """End the worker process, if one was needed."""
         self.parser.close()
 
-    def told(self, opened: OpenedFile, do: str, **arguments: str) -> Iterator[Mapping[str, Any]]:
-        """What the worker says of a document, or has said of the same bytes."""
+    def told(self, opened: OpenedFile, do: str, *, password: str = "", **arguments: int) -> Iterator[Mapping[str, Any]]:
+        """What the worker says of a document, or has said of the same bytes; what a password opened is not kept."""
+        named = {"password": password} if password else {}
 
         def ask() -> Iterator[Mapping[str, Any]]:
-            return self.parser.ask(do, self.check, file=opened.file, **arguments)
+            return self.parser.ask(do, self.check, file=opened.file, **named, **arguments)
 
-        if any(arguments.values()):
-            return ask()  # a document with a password is not kept without it
-        return self.kept.told((do, opened.snapshot.sha256), ask, opened.snapshot.holds)
+        if password:
+            return ask()
+        question = (do, opened.snapshot.sha256, *(f"{name}={value}" for name, value in arguments.items()))
+        return self.kept.told(question, ask, opened.snapshot.holds)
 
     def document(self, opened: OpenedFile, kind: str, head: bytes) -> Parsed:
         """A document in an archive of XML: Word, PowerPoint, Excel, EPUB."""
@@ -143,10 +147,17 @@ class Parsers:
             return opened.too_large("pdf")
         stream.seek(max(0, size - _TAIL))
         ends_early = b"%%EOF" not in stream.read()
-        replies = self.told(opened, "pdf", password=self.password)
+        replies = surviving(partial(self.told, opened, "pdf", password=self.password))
         medium = Stills(opened.snapshot, "page")
         passwords.keep(medium.snapshot.sha256, self.password)
-        return parse_pdf(opened.path, replies, ends_early=ends_early, medium=medium, pages_as_pictures=self.pages_as_pictures)
+        return parse_pdf(
+            opened.path,
+            replies,
+            ends_early=ends_early,
+            medium=medium,
+            pages_as_pictures=self.pages_as_pictures,
+            figures_as_pictures=self.figures_as_pictures,
+        )
 
     def subtitles(self, opened: OpenedFile) -> Parsed | None:
         """Subtitles that are read by themselves; None for a text that is only called so."""

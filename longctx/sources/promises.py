@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -20,8 +21,9 @@ from longctx.sources.ocr.boxes import parts
 from longctx.sources.ocr.changes import Changes
 from longctx.sources.ocr.recognised import Blocks, Look, Recogniser
 from longctx.sources.ocr.timeline import HEADING, Stretch, segments, stretches
-from longctx.sources.page_text import FIGURE, is_said, said_on
+from longctx.sources.page_text import DRAWING, FIGURE, is_said, said_on
 from longctx.sources.parsed import counted, ranges, sound
+from longctx.sources.texts.redaction import told_of, without_recognised
 
 #: Frames of a video that are read, where nobody chose: one each second, at most so many.
 MOST_FRAMES = 240
@@ -124,6 +126,8 @@ def estimate(source: Source, seconds: Sequence[float] | None = None) -> int:
 
 
 def _tokens(segment: Segment, visual: Visual) -> int:
+    if segment.heading == DRAWING:
+        return 0
     share = POINTS if isinstance(segment.origin, Page) and not segment.origin.picture else PIXELS
     return min(MOST_TOKENS, 32 + visual.width * visual.height // share) * len(visual.places)
 
@@ -136,6 +140,7 @@ class _Became:
     read: int = 0
     silent: list[int] = field(default_factory=list)
     wordless: int = 0
+    drawn: int = 0
     lost: list[str] = field(default_factory=list)
     left: int = 0
 
@@ -186,7 +191,8 @@ class _Work:
         found: list[Segment] = []
         for segment in source.segments:
             found += self._still(segment, said, became)
-        self.rows[source.path] = lambda row: _row_of_stills(row, source.kind, became, bool(found))
+        found, secrets = _without_secrets(source, found)
+        self.rows[source.path] = lambda row: _redacted(_row_of_stills(row, source.kind, became, bool(found)), secrets)
         return replace(source, segments=tuple(found)) if found else None
 
     def _still(self, segment: Segment, said: set[int], became: _Became) -> Iterator[Segment]:
@@ -198,6 +204,7 @@ class _Work:
         if segment.text:
             yield replace(segment, visuals=())
         if is_said(segment, said) and not figure:  # the page's own text says it better
+            became.drawn += segment.heading == DRAWING
             self._advance(sum(len(visual.places) for visual in segment.visuals))
             return
         for visual in segment.visuals:
@@ -251,9 +258,9 @@ class _Work:
         self._count("frames", len(texts))
         lines = [(place, [sound(text) for block in texts[place] for _, text in block]) for place in times if place in texts]
         shown = self._dated(footage, stretches(lines, footage.duration), [place for place, _ in lines])
-        found = tuple(segments(source.path, shown, footage.cues, footage.duration))
-        self.rows[source.path] = lambda row: _row_of_video(row, len(texts), len(times), why, bool(found))
-        return replace(source, segments=found, footage=None) if found else None
+        found, secrets = _without_secrets(source, segments(source.path, shown, footage.cues, footage.duration))
+        self.rows[source.path] = lambda row: _redacted(_row_of_video(row, len(texts), len(times), why, bool(found)), secrets)
+        return replace(source, segments=tuple(found), footage=None) if found else None
 
     def _dated(self, footage: Footage, shown: Sequence[Stretch], read: Sequence[float]) -> list[Stretch]:
         """Stretches that begin with the first frame that shows them, which need not be one that was read."""
@@ -312,6 +319,24 @@ def _chosen(footage: Footage, seconds: Sequence[float] | None) -> list[float]:
     return sorted({times[max(0, bisect_right(times, second + 1e-6) - 1)] for second in seconds})
 
 
+# -- secrets ---------------------------------------------------------------------------------------------------------
+def _without_secrets(source: Source, found: list[Segment]) -> tuple[list[Segment], Counter[str]]:
+    """Segments of which those that were recognised hold no secrets, and how many there were of what."""
+    if not source.redact:
+        return found, Counter()
+    places = [index for index, segment in enumerate(found) if segment.heading == HEADING]
+    safe, secrets = without_recognised([found[index] for index in places])
+    changed = dict(zip(places, safe, strict=True))
+    return [changed.get(index, segment) for index, segment in enumerate(found)], secrets
+
+
+def _redacted(row: Row, secrets: Counter[str]) -> Row:
+    if not secrets:
+        return row
+    status: Status = "redacted" if row.status == "read" else row.status
+    return replace(row, status=status, reason="; ".join(filter(None, (row.reason, f"{told_of(secrets)} in it"))))
+
+
 # -- what became of it -----------------------------------------------------------------------------------------------
 def _text_segments(origin: Origin, blocks: Blocks) -> Iterator[Segment]:
     for box, text in parts(blocks):
@@ -345,6 +370,8 @@ def _row_of_stills(row: Row, kind: str, became: _Became, found: bool) -> Row:
         said.append(f"no text on {'page' if len(pages) == 1 else 'pages'} {ranges(pages)} for a model that cannot see")
     if became.wordless:
         said.append(f"{counted(became.wordless, 'figure')} without text left out for a model that cannot see")
+    if became.drawn:
+        said.append(f"{counted(became.drawn, 'drawing')} left out for a model that cannot see: what is written in them is read")
     if became.lost:
         said.append(f"{counted(len(became.lost), 'picture')} cannot be read as text: {became.lost[0]}")
     return _row(row, said, whole=not became.lost, found=found)

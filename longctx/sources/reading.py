@@ -35,6 +35,7 @@ def read(
     exclude: Sequence[str] = (),
     max_file_bytes: int = MAX_FILE_BYTES,
     pages_as_pictures: bool = False,
+    figures_as_pictures: bool = True,
     engine: str | None = None,
     junk: bool = False,
     redact: bool = True,
@@ -55,8 +56,8 @@ def read(
         exclude: patterns; what matches is left out, and has a row that says so.
         max_file_bytes: of one text file, or characters of one page in HTML or workbook; what is longer is cut at a line end,
             and its row says by how much.
-        pages_as_pictures: whether the model sees every page of a PDF besides its text; of pages without text, and of figures on
-            the others, it does anyway.
+        pages_as_pictures: whether the model sees every page of a PDF besides its text; pages without text it does anyway.
+        figures_as_pictures: whether it sees the figures on pages with text, images and what is drawn, such as charts.
         engine: that decodes video: ``"av"`` or ``"decord"``; None takes PyAV, and decord where PyAV is missing.
         junk: whether lock, minified, generated, vendored and data files that are found in folders are read whole; else only
             their beginnings are, and their rows say how much of what.
@@ -97,7 +98,8 @@ def read(
         chosen_engine(engine)
     roots, again = find_roots(paths, alone=behind is None)
     check = job.check if job else _go_on
-    with closing(FileReader(max_file_bytes, check, pages_as_pictures, engine, junk, redact, password)) as reader:
+    looks = (pages_as_pictures, figures_as_pictures)
+    with closing(FileReader(max_file_bytes, check, *looks, engine, junk, redact, password)) as reader:
         reading = _Reading(reader, wanted, job, behind or Corpus((), ()))
         with _no_collections():
             corpus = reading.corpus(roots, again)

@@ -14,6 +14,8 @@ from longctx.corpus import Box
 _GUTTER = 6.0
 #: A column's lines hold so many characters at least, on average; the cells of a table hold fewer.
 _CHARS_PER_LINE = 18
+#: Share of the page's width by which the middle of a title may miss that of the page; points between edges that are one.
+_MIDDLE, _ALIGNED = 0.05, 3.0
 #: Pages with more blocks are drawings or tables; they are read from top to bottom.
 _MOST_BLOCKS = 400
 
@@ -35,7 +37,32 @@ def reading_order(blocks: Sequence[Placed]) -> list[int]:
     [0, 2, 1]
     """
     indices = sorted(range(len(blocks)), key=lambda index: (round(blocks[index].box[1]), blocks[index].box[0]))
-    return indices if len(indices) > _MOST_BLOCKS else _ordered(blocks, indices)
+    if len(indices) > _MOST_BLOCKS:
+        return indices
+    head, body, foot = _apart(blocks, indices)
+    return [*head, *_ordered(blocks, body), *foot]
+
+
+def _apart(blocks: Sequence[Placed], indices: list[int]) -> tuple[list[int], list[int], list[int]]:
+    """The lines above a title that stands in the middle of the page, with it, and a page number that does below; the rest."""
+    strips = _strips(blocks, indices)
+    single = [len(strip) == 1 and blocks[strip[0]].lines == 1 for strip in strips]
+    lead = next((number for number, one in enumerate(single) if not one), len(strips))
+    trail = next((number for number, one in enumerate(reversed(single)) if not one), len(strips))
+    titles = [number + 1 for number in range(lead) if _is_centred(blocks, strips[number][0], indices)]
+    first, last = max(titles, default=0), len(strips)
+    if trail and first < last and _is_centred(blocks, strips[-1][0], indices):
+        last -= 1
+    head, foot = sum(map(len, strips[:first])), sum(map(len, strips[:last]))
+    return indices[:head], indices[head:foot], indices[foot:]
+
+
+def _is_centred(blocks: Sequence[Placed], index: int, indices: Sequence[int]) -> bool:
+    """Whether a line stands in the middle of a page, and begins where no longer block does."""
+    left, right = min(blocks[one].box[0] for one in indices), max(blocks[one].box[2] for one in indices)
+    x0, _, x1, _ = blocks[index].box
+    begins = any(abs(blocks[one].box[0] - x0) < _ALIGNED for one in indices if blocks[one].lines > 1)
+    return abs(x0 + x1 - left - right) / 2 < _MIDDLE * (right - left) and not begins
 
 
 def _ordered(blocks: Sequence[Placed], indices: list[int]) -> list[int]:

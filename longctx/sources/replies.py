@@ -85,13 +85,13 @@ class _Taken:
 
     @property
     def is_worth_keeping(self) -> bool:
-        """Whether they took long, none was an error, and they are not too many."""
+        """Whether they took long, the worker has not failed, and they are not too many."""
         return self._seconds >= WORTH and not self._has_failed and len(self.packed) <= LARGEST
 
     def __iter__(self) -> Iterator[Reply]:
         packer = zlib.compressobj(1)
         while (reply := self._next()) is not None:
-            self._has_failed |= bool(reply.keys() & {"error", "failed"})
+            self._has_failed |= "failed" in reply or ("error" in reply and "page" not in reply)  # a page fails every time
             if len(self.packed) <= LARGEST:
                 self.packed += packer.compress(json.dumps(reply).encode("ascii") + b"\n")
             yield reply

@@ -321,3 +321,60 @@ def test_a_picture_in_a_notebook_becomes_text_at_its_cell(write, rows, slide, tm
     assert rows(found)["nb.ipynb"].reason == f"{HEADING}; 1 picture without text for a model that cannot see"
     kept, again = fulfil(corpus, cache_folder=tmp_path, only_kept=True)
     assert (kept, again.kept) == (found, 2)
+
+
+# -- secrets -----------------------------------------------------------------------------------------------------------
+AWS_KEY = "AKIAZ7Q2LMN4XK3P5RTV"
+
+
+def test_a_token_in_a_picture_is_redacted_counted_and_not_searched_for_when_nobody_wants_that(write, rows, slide, tmp_path):
+    top = write({"a.png": png(slide("key of the cloud", f"= {AWS_KEY}")), "b.txt": "text\n"})
+    found, _ = fulfil(read(top), cache_folder=tmp_path / "cache")
+    assert AWS_KEY not in str(found.sources)
+    assert "[redacted: AWS access key]" in " ".join(segment.text for segment in found.segments.values())
+    assert rows(found)["a.png"].status == "redacted"
+    assert rows(found)["a.png"].reason == f"{HEADING}; 1 secret redacted: AWS access key in it"
+    plain, told = fulfil(read(top, redact=False), cache_folder=tmp_path / "cache")
+    assert AWS_KEY in " ".join(segment.text for segment in plain.segments.values())
+    assert (rows(plain)["a.png"].status, rows(plain)["a.png"].reason) == ("read", HEADING)
+    assert told.kept == 1, "what was read before is searched as well"
+
+
+def test_a_private_key_on_a_scanned_page_is_redacted_over_all_its_lines(write, rows, pymupdf, tmp_path):
+    body = base64.b64encode(np.random.default_rng(5).bytes(900)).decode()
+    lines = [body[at : at + 64] for at in range(0, len(body), 64)]
+    with pymupdf.open() as typed, pymupdf.open() as document:
+        page = typed.new_page(width=500, height=500)
+        key = ["-----BEGIN RSA PRIVATE KEY-----", *lines, "-----END RSA PRIVATE KEY-----"]
+        page.insert_text((30, 50), "\n".join(["Keep this safe.", *key, "And the lamp burns."]), fontsize=11, fontname="cour")
+        picture = page.get_pixmap(dpi=170)
+        sheet = document.new_page(width=500, height=500)
+        sheet.insert_image(sheet.rect, pixmap=picture)
+        corpus = read(write({"a.pdf": document.tobytes()}))
+    found, _ = fulfil(corpus, cache_folder=tmp_path / "cache")
+    text = "\n".join(segment.text for segment in only(found).segments)
+    assert (text.split("\n")[0], text.split("\n")[-1]) == ("Keep this safe.", "And the lamp burns.")
+    assert not any(line[8:40] in text for line in lines)
+    assert text.count("[redacted: private key]") >= 1
+    assert rows(found)["a.pdf"].reason.endswith("1 secret redacted: private key in it")
+
+
+def test_dashes_that_a_recogniser_makes_of_hyphens_do_not_hide_a_key():
+    from longctx.corpus import Segment
+    from longctx.sources.texts.redaction import without_recognised
+
+    body = base64.b64encode(np.random.default_rng(5).bytes(300)).decode()
+    text = f"一 list —\n—————BEGIN PRIVATE KEY一一一一一\n{body}\n—————END PRIVATE KEY—————"
+    (safe,), found = without_recognised([Segment(text, Page("a.png", 1, None, None, picture=True), HEADING)])
+    assert safe.text == "一 list —\n[redacted: private key]\n\n"
+    assert found == {"private key": 1}
+
+
+def test_a_token_on_a_slide_of_a_video_is_redacted(write, rows, slide, tmp_path):
+    frames = [slide("Set up the cloud", AWS_KEY)] * 4
+    make_video(tmp_path / "a.mp4", [0.0, 1.0, 2.0, 3.0], (640, 360), pictures=frames)
+    corpus = read(write({"a.mp4": (tmp_path / "a.mp4").read_bytes()}))
+    found, _ = fulfil(corpus, cache_folder=tmp_path / "cache")
+    text = "\n".join(segment.text for segment in only(found).segments)
+    assert "On screen: Set up the cloud\n[redacted: AWS access key]" in text
+    assert rows(found)["a.mp4"].status == "redacted"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from string import hexdigits
 from typing import Any
 
 from longctx.errors import require
@@ -27,6 +28,8 @@ _SILENT = frozenset(
 _DELETED = frozenset({"del", "moveFrom"})
 _INSERTED = frozenset({"ins", "moveTo"})
 _BREAKS = {"tab": "\t", "br": " ", "cr": " ", "noBreakHyphen": "-", "softHyphen": "", "ptab": "\t"}
+#: Parts of a formula, with the sign that tells them from what stands before them.
+_RAISED = {"sup": "^", "sub": "_", "den": "/"}
 _LOST = {"OLEObject": "embedded object", "relIds": "diagram", "chart": "chart"}
 
 
@@ -184,6 +187,8 @@ class _Reader:
             return child.text or ""
         if kind in _BREAKS:
             return _BREAKS[kind]
+        if kind in _RAISED:
+            return _RAISED[kind] + _grouped(self.inline(child))
         if kind == "rPr":
             self.counts["hidden"] += child.find(W + "vanish") is not None
         if kind in _SILENT:
@@ -228,6 +233,15 @@ class _Reader:
         self.pictures += [relation] if relation else []
         return ""
 
+    def _symbol(self, symbol: Any) -> str:
+        """A sign by its number; in a font of signs the number says nothing."""
+        number = symbol.get(W + "char", "")
+        code = int(number, 16) if len(number) == 4 and all(one in hexdigits for one in number) else 0xF000
+        if 0xD800 <= code <= 0xF8FF:
+            self.findings.left["sign of a font of its own"] += 1
+            return ""
+        return chr(code)
+
     def _choice(self, alternatives: Any) -> str:
         """Of several forms of one thing the first; the others say the same for older programs."""
         return "".join(self.inline(child) for child in list(alternatives)[:1])
@@ -260,9 +274,14 @@ _SPECIAL: Mapping[str, Any] = {
     "txbxContent": _Reader._box,
     "blip": _Reader._picture,
     "imagedata": _Reader._picture,
+    "sym": _Reader._symbol,
     "AlternateContent": _Reader._choice,
     "docPr": _Reader._described,
 }
+
+
+def _grouped(formula: str) -> str:
+    return formula if len(formula) == 1 or formula.isalnum() else f"({formula})"
 
 
 def _styles(root: Any) -> dict[str, tuple[int, str, int]]:

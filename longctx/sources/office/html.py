@@ -24,7 +24,7 @@ MOST_BYTES = 64 * 2**20
 _LEAST_CHARS, _MOST_MARKUP = 80, 200
 #: What template languages write; in a page for readers it stands in examples only, which are set in code.
 _TEMPLATE = re.compile(
-    r"<\?(?:php|=)|<%|\{%[-+]? *\w+|\{\{[^}\n]{1,200}\}\}|\{#[^}\n]*#\}"
+    r"<\?(?:php|=)|<%|\{%[-+]? *\w+|\{\{[^}\n]{1,200}\}\}|\{#[^}\n]{0,500}#\}"
     r"|\s(?:v-(?:if|for|model|bind)|ng-\w+|\*ng\w+|x-data|th:\w+|wx:\w+)="
 )
 _CODE = re.compile(r"<(/?)(pre|code|script|style)\b", re.IGNORECASE)

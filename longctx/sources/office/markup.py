@@ -37,8 +37,9 @@ _SILENT = {
 _VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())  # noqa: SIM905
 _SPACE = re.compile(r"\s+")
 _UNSHOWN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
-#: Characters of an address that are told; columns that one cell may span; how deep lists are shown.
-_LINK, _SPAN, _DEPTH = 300, 64, 8
+#: Characters of an address that are told; columns that one cell may span; how deep lists are shown; tables in each other, at
+#: most: what is deeper belongs to the cell around it.
+_LINK, _SPAN, _DEPTH, _NESTED = 300, 64, 8, 20
 _DATA = re.compile(r"data:[\w/+.-]*;base64,", re.IGNORECASE)
 
 
@@ -82,6 +83,7 @@ class Walker(HTMLParser):
         self.images: list[Image] = []
         self.left: Counter[str] = Counter()
         self.title = ""
+        self._titles: list[str] = []
         self.hidden = 0
         self._whole = whole
         self._pieces: list[tuple[int, str]] = []
@@ -94,7 +96,9 @@ class Walker(HTMLParser):
         self._pre = 0
         self._links: list[tuple[str, list[tuple[int, str]], int]] = []
         self._tables: list[_Table] = []
+        self._deeper = 0
         self._in_title = False
+        self._unended = False
 
     def read(self, text: str) -> list[Line]:
         r"""The lines of a page.
@@ -106,12 +110,23 @@ class Walker(HTMLParser):
         [('# Tides', 1), ('Twice a', 2), ('day', 3), ('- ebb', 3)]
         """
         self.feed(text)
+        self._end_of_file()
         self.close()
         while self._tables:
             self._end_table()
         self._flush()
-        self.left["rest of the page, in an element that never ends"] += bool(self._silent)
+        self.left["rest of the page, in an element that never ends"] += bool(self._silent) or self._unended
         return self.lines
+
+    def _end_of_file(self) -> None:
+        """What the parser holds back is a tag or a remark that never ends; it would try it again at each sign of it."""
+        if not self.rawdata.startswith("<"):
+            return
+        rest, self.rawdata = self.rawdata, ""
+        if rest.startswith(("<!", "<?")):
+            self._unended = True
+        else:
+            self.handle_data(rest)
 
     # -- what the parser meets -----------------------------------------------------------------------------------------
     def handle_starttag(self, tag: str, attrs: Attributes) -> None:
@@ -239,7 +254,7 @@ class Walker(HTMLParser):
         if self._tables and self._tables[-1].cells:
             self._tables[-1].last = line or self.getpos()[0]
         if self._in_title:
-            self.title += text
+            self._titles.append(text)
         else:
             self._gathered.append((line or self.getpos()[0], text))
 
@@ -270,7 +285,7 @@ class Walker(HTMLParser):
         self._break()
         if tag == "title":
             self._in_title = False
-            self.title = _SPACE.sub(" ", self.title).strip()
+            self.title = _SPACE.sub(" ", "".join(self._titles)).strip()
             if self.title and not self._whole:
                 number = self.getpos()[0]
                 self.lines.append(Line(self.title, number, number))
@@ -290,9 +305,10 @@ class Walker(HTMLParser):
 
     def _flush(self) -> None:
         """What has been gathered as lines: one for each line of the file, or one in all."""
-        gathered: dict[int, str] = {}
+        pieces: dict[int, list[str]] = {}
         for line, text in self._pieces:
-            gathered[line] = gathered.get(line, "") + text.lstrip("\n")
+            pieces.setdefault(line, []).append(text.lstrip("\n"))
+        gathered = {line: "".join(texts) for line, texts in pieces.items()}
         self._pieces = []
         if self._pre:
             texts = [(line, line, text.rstrip()) for line, text in gathered.items()]
@@ -316,6 +332,11 @@ class Walker(HTMLParser):
 
     # -- tables --------------------------------------------------------------------------------------------------------
     def _begin_cell(self, tag: str, known: dict[str, str]) -> None:
+        if len(self._tables) + self._deeper >= _NESTED and tag == "table":
+            self._deeper += 1
+        if self._deeper:
+            self._add(" ")
+            return
         if tag == "table":
             if not self._tables or not self._tables[-1].cells:
                 self._flush()
@@ -336,7 +357,7 @@ class Walker(HTMLParser):
             table.spans.append(min(int(span), _SPAN) if span.isdigit() and len(span) < 4 else 1)
 
     def _end_row(self) -> None:
-        if not self._tables:
+        if not self._tables or self._deeper:
             return
         table = self._tables[-1]
         cells, table.cells = table.cells, None
@@ -362,7 +383,9 @@ class Walker(HTMLParser):
             table.rows += 1
 
     def _end_table(self) -> None:
-        if self._tables:
+        if self._deeper:
+            self._deeper -= 1
+        elif self._tables:
             self._end_row()
             self._tables.pop()
 

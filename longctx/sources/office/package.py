@@ -27,6 +27,8 @@ _TYPES = {
 }
 _REMARK = re.compile(rb"<!--.*?-->|<\?.*?\?>", re.DOTALL)
 _ELEMENT = re.compile(rb"\A[^<]*<[^!?]")
+#: What the names of elements begin with in the strict form of the formats, and the members that are looked at for it.
+_STRICT, _MAIN = b"http://purl.oclc.org/ooxml/", frozenset({"word/document.xml", "ppt/presentation.xml", "xl/workbook.xml"})
 _STREAMED = ("xl/worksheets/", "xl/sharedStrings")
 
 
@@ -108,6 +110,8 @@ def _check_entities(archive: zipfile.ZipFile) -> None:
                     prologue = stream.read(_PROLOGUE).replace(b"\x00", b"")
             except Exception as error:
                 raise RefusedError(f"damaged: {member.filename} cannot be unpacked") from error
+            if _STRICT in prologue and member.filename in _MAIN:
+                raise RefusedError("saved as Strict Open XML, which is not read: save it as a usual document")
             if b"<!DOCTYPE" in prologue or b"<!ENTITY" in prologue:
                 raise RefusedError("refused: it declares entities, which a sound document never does")
             # Nothing can be declared any more once the first element has begun.

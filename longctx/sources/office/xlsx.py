@@ -17,9 +17,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 from longctx.errors import require
-from longctx.sources.office.made import Findings, Line, Part, name, plain, replies, row
+from longctx.sources.office.made import Findings, Line, Part, described, name, pictured, plain, replies, row
 from longctx.sources.office.package import opened, read_member
 from longctx.sources.parsed import counted
+from longctx.sources.pictures.inside import MOST_BYTES
 
 Reply = Mapping[str, Any]
 
@@ -58,12 +59,13 @@ def _parts(file: str, findings: Findings) -> Iterator[Part]:
         unknown = [0]
         for sheet, twin, look in zip(values.worksheets, twins, looks, strict=True):
             title = f"sheet {name(sheet.title)!r}{' (hidden)' * (sheet.sheet_state != 'visible')}"
-            yield Part(title, "row", _lines(sheet, twin if look.computed else None, look, unknown), name(sheet.title))
+            lines = _with_pictures(_lines(sheet, twin if look.computed else None, look, unknown), look, archive, findings)
+            yield Part(title, "row", lines, name(sheet.title))
             findings.flags += look.words(title)
         if unknown[0]:
             findings.flags.append(f"{counted(unknown[0], 'formula')} without a kept value: shown itself")
         findings.left["chart"] += _members(archive, "xl/charts/chart")
-        findings.left["picture"] += _members(archive, "xl/media/")
+        findings.left["picture"] += _members(archive, "xl/media/") - len(_placed(looks))
         findings.left["macro project, never run"] += _members(archive, "xl/vbaProject")
 
 
@@ -87,9 +89,30 @@ def _lines(sheet: Any, twin: Any, look: _Look, unknown: list[int]) -> Iterator[L
             texts.pop()
         beyond = sum(cell.value is not None for cell in cells[MOST_CELLS:])
         if texts or beyond:
-            yield Line(row(texts) + f" [{beyond:,} more cells left out]" * bool(beyond), number, number)
+            yield Line(row(texts) + f" [{counted(beyond, 'more cell')} left out]" * bool(beyond), number, number)
         for comment in look.comments.get(number, ()):
             yield Line(comment, number, number)
+
+
+def _with_pictures(lines: Iterator[Line], look: _Look, archive: zipfile.ZipFile, findings: Findings) -> Iterator[Line]:
+    """Lines of a sheet, with the pictures that lie on it behind the rows at which they begin."""
+    waiting = sorted(look.pictures)
+    for line in lines:
+        while waiting and waiting[0][0] < line.first:
+            yield from _picture(*waiting.pop(0), archive, findings)
+        yield line
+    for one in waiting:
+        yield from _picture(*one, archive, findings)
+
+
+def _picture(number: int, member: str, told: str, archive: zipfile.ZipFile, findings: Findings) -> Iterator[Line]:
+    if text := described(told):
+        yield Line(text, number, number)
+    yield from pictured({"member": member}, read_member(archive, member, MOST_BYTES), findings, number, number)
+
+
+def _placed(looks: Sequence[_Look]) -> set[str]:
+    return {member for look in looks for _, member, _ in look.pictures}
 
 
 def _shown(cell: Any, written: Sequence[Any], unknown: list[int]) -> str:
@@ -149,6 +172,7 @@ class _Look:
                 self.rows += kind == b"row"
                 self.columns += _breadth(attributes) if kind == b"col" else 0
         self.comments = _comments(archive, path)
+        self.pictures = list(_pictures(archive, path))
 
     def words(self, title: str) -> list[str]:
         """For the row of the workbook.
@@ -195,18 +219,36 @@ def _comments(archive: zipfile.ZipFile, path: str) -> dict[int, list[str]]:
     return found
 
 
+def _pictures(archive: zipfile.ZipFile, path: str) -> Iterator[tuple[int, str, str]]:
+    """Pictures that lie on a sheet: the row at which each begins, the member that holds it, what its author says of it."""
+    for drawing in _related(archive, path, "/drawing"):
+        members = _relations(archive, drawing, "/image")
+        for anchor in _tree(archive, drawing):
+            row_of = next((one.text or "" for one in anchor.iter() if one.tag.endswith("}row")), "")
+            number = int(row_of) + 1 if row_of.isdigit() and len(row_of) < 8 else 1
+            told = next((one.get("descr", "") for one in anchor.iter() if one.tag.endswith("}cNvPr")), "")
+            for blip in (one for one in anchor.iter() if one.tag.endswith("}blip")):
+                names = (value for key, value in blip.attrib.items() if key.endswith("}embed"))
+                yield from ((number, members[one], told) for one in names if one in members)
+
+
 def _related(archive: zipfile.ZipFile, path: str, kind: str) -> Sequence[str]:
+    return list(_relations(archive, path, kind).values())
+
+
+def _relations(archive: zipfile.ZipFile, path: str, kind: str) -> dict[str, str]:
+    """The members of a kind to which another one refers, by the names that it has for them."""
     folder, file = posixpath.split(path)
     relations = f"{folder}/_rels/{file}.rels"
-    if relations not in archive.namelist():
-        return ()
     names = set(archive.namelist())
-    targets = [
-        posixpath.normpath(posixpath.join(folder, one.get("Target", ""))).lstrip("/")
+    if relations not in names:
+        return {}
+    targets = {
+        one.get("Id", ""): posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/")
         for one in _tree(archive, relations)
         if one.get("Type", "").endswith(kind) and one.get("TargetMode") != "External"
-    ]
-    return [target for target in targets if target in names]
+    }
+    return {name: target for name, target in targets.items() if target in names}
 
 
 def _tree(archive: zipfile.ZipFile, path: str) -> ElementTree.Element:

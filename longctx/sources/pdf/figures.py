@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from longctx.corpus import Box
-from longctx.sources.pdf.lines import Image, union
+from longctx.sources.pdf.lines import Image, middle_in, union
 
 #: Points of the shorter side, and pixels of its largest image, that a figure has at least.
 LEAST, LEAST_PIXELS = 36.0, 24 * 24
@@ -18,14 +18,23 @@ LEAST, LEAST_PIXELS = 36.0, 24 * 24
 _NEAR = 2.0
 #: Figures of one page; what is more is a pattern.
 _MOST = 60
+#: Share of a page from which an image is behind what is drawn on it.
+_BACKGROUND = 0.7
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A picture on a page: its box in the page's own frame, and the images that it is made of by their keys."""
+    """A picture on a page.
+
+    Args:
+        box: in the page's own frame.
+        keys: of the images that it is made of; of a drawing one that tells it from others.
+        written: whether what is written in it is text of the page, as the words of a drawing are.
+    """
 
     box: Box
     keys: tuple[str, ...]
+    written: bool = False
 
 
 def figures(images: Sequence[Image], size: tuple[float, float]) -> tuple[list[Figure], int]:
@@ -49,6 +58,29 @@ def figures(images: Sequence[Image], size: tuple[float, float]) -> tuple[list[Fi
             found.append(Figure(box, tuple(sorted({one.key for one in group}))))
     found.sort(key=lambda figure: (figure.box[1], figure.box[0]))
     return (found, small) if len(found) <= _MOST else ([], small + len(found))
+
+
+def together(found: Sequence[Figure], drawn: Sequence[Figure], size: tuple[float, float]) -> list[Figure]:
+    """Figures and drawings of a page from top to bottom; what is drawn over a picture is one figure with it.
+
+    Args:
+        found: figures that are images.
+        drawn: drawings.
+        size: of the page in its own frame, points.
+    """
+    result = list(drawn)
+    for figure in found:
+        over = [one for one in result if middle_in(one.box, figure.box) or middle_in(figure.box, one.box)]
+        if _area(figure.box) > _BACKGROUND * size[0] * size[1]:
+            over = []  # such as a sheet on which everything is drawn
+        result = [one for one in result if one not in over]
+        keys = tuple(sorted({key for one in (figure, *over) for key in one.keys}))
+        result.append(Figure(union([figure.box, *(one.box for one in over)]), keys))
+    return sorted(result, key=lambda figure: (figure.box[1], figure.box[0]))
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _near(one: Box, other: Box) -> bool:

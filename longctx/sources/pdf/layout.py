@@ -101,7 +101,7 @@ def _title(lines: Sequence[Line], body: float) -> str:
     if lines[0].table or lines[0].size < HEADING_SIZE * body:
         return ""
     text = " ".join([line.text.strip() for line in lines])
-    return text if len(text) <= 120 and any(map(str.isalnum, text)) else ""
+    return text if len(text) <= 120 and any(map(str.isalpha, text)) else ""
 
 
 def _is_apart(before: Line, after: Line) -> bool:

@@ -175,6 +175,22 @@ def page_dict(page: pymupdf.Page) -> list[Mapping[str, Any]]:
     return found
 
 
+def unknown(blocks: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """How many letters there are of which the file does not say what they are; and, where there are some, how many in all.
+
+    The numbers of their shapes stand in the text for them.
+
+    Args:
+        blocks: of :func:`page_dict`.
+    """
+    import pymupdf
+
+    numbers = pymupdf.mupdf.FZ_STEXT_UNICODE_IS_CID | pymupdf.mupdf.FZ_STEXT_UNICODE_IS_GID
+    spans = [span for block in blocks if block["type"] == 0 for line in block["lines"] for span in line["spans"]]
+    odd = sum([len(span["text"]) for span in spans if span["char_flags"] & numbers])
+    return odd, sum([len(span["text"]) for span in spans]) if odd else 0
+
+
 def paints(blocks: Sequence[Mapping[str, Any]]) -> list[Paint]:
     """What is painted besides text and images."""
     return [
@@ -262,7 +278,11 @@ def _line(spans: Sequence[Mapping[str, Any]], box: Box, direction: Direction, hi
 # -- from right to left ----------------------------------------------------------------------------------------------
 def _joined(one: Line, other: Line) -> Line | None:
     """Two pieces as one line where they touch: MuPDF ends a line wherever the direction of writing turns."""
-    if one.hidden != other.hidden or one.direction != other.direction or not _LEFTWARD.search(one.text + other.text):
+    if one.hidden != other.hidden or one.direction != other.direction:
+        return None
+    if one.direction == (0, 1) and _follows_below(one, other):
+        return replace(one, box=union([one.box, other.box]), text=one.text + other.text, size=max(one.size, other.size))
+    if not _LEFTWARD.search(one.text + other.text):
         return None
     (x0, y0, x1, y1), (u0, v0, u1, v1) = one.box, other.box
     height = min(y1 - y0, v1 - v0)
@@ -270,6 +290,13 @@ def _joined(one: Line, other: Line) -> Line | None:
     if one.direction != (1, 0) or not level or max(u0 - x1, x0 - u1) > _TOUCH * height:
         return None
     return replace(one, box=union([one.box, other.box]), text=one.text + other.text, size=max(one.size, other.size))
+
+
+def _follows_below(one: Line, other: Line) -> bool:
+    """Whether a letter stands right below another: MuPDF ends a line after each letter of upright columns."""
+    width = min(one.box[2] - one.box[0], other.box[2] - other.box[0])
+    is_column = abs(one.box[0] + one.box[2] - other.box[0] - other.box[2]) < 0.5 * width
+    return is_column and len(other.text) == 1 and -_TOUCH * width <= other.box[1] - one.box[3] <= _TOUCH * width
 
 
 def _logical(line: Line) -> Line:

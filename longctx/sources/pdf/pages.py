@@ -13,8 +13,9 @@ from longctx.sources.page_text import HIDDEN
 from longctx.sources.parsed import sound
 from longctx.sources.pdf import document as documents
 from longctx.sources.pdf.document import opened
+from longctx.sources.pdf.drawings import drawings
 from longctx.sources.pdf.extras import Extras, extras
-from longctx.sources.pdf.figures import figures
+from longctx.sources.pdf.figures import figures, together
 from longctx.sources.pdf.hidden import Judge
 from longctx.sources.pdf.layout import PART, Part, parts_of
 from longctx.sources.pdf.lines import (
@@ -30,6 +31,7 @@ from longctx.sources.pdf.lines import (
     text_blocks,
     turned,
     union,
+    unknown,
 )
 from longctx.sources.pdf.tables import Word, tables
 
@@ -40,6 +42,11 @@ if TYPE_CHECKING:
 GLANCE = 100
 #: Characters below which what stands on the picture of a scan, such as a stamp or a page number, is not what it says.
 FEW = 150
+#: Names of files and of layers that are told.
+MOST_NAMES = 20
+#: Share of a page's letters of which the file does not say what they are, from which its text is none; how many are worth a
+#: word, and their share.
+GARBLED, SOME, SOME_OF_THEM = 0.5, 5, 0.02
 _ENCODED = re.compile(r"<((?:[0-9A-Fa-f]{2})+)>")
 #: An annotation whose flags hide it.
 UNSEEN_NOTE = "an annotation that is not shown"
@@ -47,25 +54,28 @@ UNSEEN_NOTE = "an annotation that is not shown"
 Reply = Mapping[str, Any]
 
 
-def pages(file: str, password: str = "") -> Iterator[Reply]:
+def pages(file: str, password: str = "", after: int = 0) -> Iterator[Reply]:
     """What the pages of a document say: one reply for each, after one that tells how many there are; or one error.
 
     Args:
         file: the absolute path.
         password: that opens it, where it needs one.
+        after: the number of the page after which to begin.
 
     Yields:
-        ``pages`` and ``repaired``; then of every page its number ``page``, and either ``error``, or ``label``, its ``size`` as
-        it is seen, ``shown`` (whether there is anything to look at), ``scan`` (whether only its picture tells what it says),
-        ``parts`` (box, text, heading) in reading order, ``hidden`` (why some text is not seen), ``figures`` (box, keys of its
-        images), ``small`` (images that are no figures), and ``lost`` (whether fields, annotations and links cannot be read).
+        ``pages``, ``repaired``, names of files that are ``attached`` and of layers that are switched ``off``; then of every
+        page its number ``page``, and either ``error``, or ``label``, its ``size`` as it is seen, ``shown`` (whether there is
+        anything to look at), ``scan`` (whether only its picture tells what it says), ``parts`` (box, text, heading) in reading
+        order, ``hidden`` (why some text is not seen), ``figures`` (box, keys of its images, whether its words are in the
+        parts), ``small`` (images that are no figures), ``lost`` (whether fields, annotations and links cannot be read), and
+        ``unknown`` (letters of which the file does not say what they are).
     """
     with documents.bounded(file):
-        yield from _replies(file, password)
+        yield from _replies(file, password, after)
 
 
-def _replies(file: str, password: str) -> Iterator[Reply]:
-    first, last = 0, 1
+def _replies(file: str, password: str, after: int) -> Iterator[Reply]:
+    first, last = after, after + 1
     heading = ""
     labels = False
     while first < last:
@@ -74,10 +84,10 @@ def _replies(file: str, password: str) -> Iterator[Reply]:
             yield {"error": document}
             return
         with document:
-            if first == 0:
+            if first == after:
                 last = _count(document)
                 labels = _has_labels(document)
-                yield {"pages": last, "repaired": bool(document.is_repaired)}
+                yield {"pages": last, "repaired": bool(document.is_repaired), **_besides(document)}
             for number in range(first, min(first + documents.PAGES_PER_OPENING, last)):
                 reply, heading = _page(document, number, heading, labels=labels)
                 yield reply
@@ -98,7 +108,18 @@ def _errors() -> tuple[type[Exception], ...]:
     import pymupdf
 
     own = pymupdf.mupdf.FzErrorBase
-    return (RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError, MemoryError, own)
+    bindings = (TypeError, AttributeError, AssertionError, SystemError)
+    return (RuntimeError, ValueError, LookupError, MemoryError, *bindings, own)
+
+
+def _besides(document: pymupdf.Document) -> dict[str, list[str]]:
+    """Names of what belongs to a document and stands on no page: files in it, and layers that are not shown."""
+    try:
+        attached = document.embfile_names()[:MOST_NAMES] if document.embfile_count() else []
+        layers = [str(layer["name"]) for layer in document.get_ocgs().values() if not layer["on"]]
+    except _errors():
+        return {"attached": [], "off": []}
+    return {"attached": [sound(name) for name in attached], "off": [sound(name) for name in layers[:MOST_NAMES]]}
 
 
 def _has_labels(document: pymupdf.Document) -> bool:
@@ -150,19 +171,25 @@ def page_reply(page: pymupdf.Page, heading: str = "") -> tuple[dict[str, Any], s
     seen, hidden = _told_apart(blocks, found.told)
     frame = framed(page, seen)
     plain = frame if frame.direction == (1, 0) else replace(frame, direction=(1, 0))
-    parts, heading = _text(frame, seen, hidden, areas, words, heading)
+    odd, letters = unknown(painted)
+    if odd > GARBLED * letters:
+        seen, hidden = [], []  # its picture tells what it says
+    parts, heading, taken = _text(frame, seen, hidden, areas, words, heading)
     written = sum(len(text) for _, text, _ in parts)
     parts += [(plain.seen(box), text, about) for box, text, about in (*found.parts, *_hidden_parts(hidden))]
-    drawn = figures(pictures, judge.size) if written and not judge.layered else ([], 0)
+    shown, small = figures(pictures, judge.size) if written and not judge.layered else ([], 0)
+    if written and areas and not judge.layered:
+        shown = together(shown, drawings(areas, seen, [*taken, *found.told], judge.size), judge.size)
     reply = {
         "size": [round(value, 1) for value in frame.size],
         "shown": bool(written) or _shows_something(page),
         "scan": not written or (judge.scan and written < FEW),
         "parts": parts,
         "hidden": sorted({line.hidden for line in hidden} | ({UNSEEN_NOTE} if found.unseen else set())),
-        "figures": [(plain.seen(figure.box), figure.keys) for figure in drawn[0]],
-        "small": drawn[1],
+        "figures": [(plain.seen(figure.box), figure.keys, figure.written) for figure in shown],
+        "small": small,
         "lost": found.lost,
+        "unknown": odd if odd >= SOME and odd > letters * SOME_OF_THEM else 0,
     }
     return reply, heading
 
@@ -174,8 +201,8 @@ def _text(
     areas: Sequence[Paint],
     words: Callable[[], list[Word]],
     heading: str,
-) -> tuple[list[Part], str]:
-    """The text of a page in reading order, its tables as Markdown."""
+) -> tuple[list[Part], str, list[Box]]:
+    """The text of a page in reading order, its tables as Markdown; the heading after it, and the boxes of the tables."""
     blocks = turned(frame, seen)
     unseen = [line.box for line in hidden]
     upright = areas if frame.direction == (1, 0) else [replace(area, box=frame.upright(area.box)) for area in areas]
@@ -183,7 +210,8 @@ def _text(
     def shown() -> list[Word]:
         return [(frame.upright(box), text) for box, text in words() if not any(middle_in(box, one) for one in unseen)]
 
-    return parts_of(frame, blocks, tables(blocks, upright, shown), heading)
+    ruled = tables(blocks, upright, shown)
+    return *parts_of(frame, blocks, ruled, heading), [frame.own(table.box) for table in ruled]
 
 
 def page_parts(page: pymupdf.Page, heading: str = "") -> tuple[list[Part], str]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from longctx.corpus import Box, Page, Segment, Status, Visual
-from longctx.sources.page_text import FIGURE, HIDDEN, SCANNED
+from longctx.sources.page_text import DRAWING, FIGURE, HIDDEN, SCANNED
 from longctx.sources.parsed import Parsed, counted, ranges
 from longctx.sources.pictures.stills import Stills
 
 #: Pages on which an image that stands on more of them is a logo or a background, and no figure.
 REPEATED = 2
+#: Times that a worker may die over the pages of one document.
+DEATHS = 3
 #: Figures of one document; the rest is counted.
 MOST_FIGURES = 2000
 
@@ -27,6 +29,7 @@ def parse_pdf(
     ends_early: bool,
     medium: Stills | None = None,
     pages_as_pictures: bool = False,
+    figures_as_pictures: bool = True,
 ) -> Parsed:
     """The segments of a document.
 
@@ -36,12 +39,14 @@ def parse_pdf(
         ends_early: whether the file lacks the mark with which a PDF ends.
         medium: of its pages; without it no page is a picture.
         pages_as_pictures: whether pages with text are pictures as well.
+        figures_as_pictures: whether figures on pages with text are cut out.
     """
-    found = _Found(path, medium, pages_as_pictures)
+    found = _Found(path, medium, pages_as_pictures, figures_as_pictures)
     failure = ""
     for reply in replies:
         if "pages" in reply:
             found.total, found.damaged = reply["pages"], reply["repaired"] or ends_early
+            found.attached, found.off = reply["attached"], reply["off"]
         elif "page" not in reply:
             failure = failure or reply["error"]
         else:
@@ -51,6 +56,30 @@ def parse_pdf(
     return found.told(ends_early=ends_early)
 
 
+def surviving(ask: Callable[..., Iterator[Reply]]) -> Iterator[Reply]:
+    """The replies about a document, also where the worker dies over some of its pages: another goes on behind each of them.
+
+    Args:
+        ask: asks a worker for the pages ``after`` a number.
+    """
+    total = number = 0
+    for _ in range(DEATHS):
+        death = ""
+        for reply in ask(after=number) if number else ask():
+            total, number = reply.get("pages", total), reply.get("page", number)
+            if "error" in reply and "page" not in reply and number < total:
+                death = reply["error"]
+                break
+            yield reply
+        if not death:
+            return
+        number += 1
+        yield {"page": number, "error": death, "died": True}
+        if number >= total:
+            return
+    yield from ({"page": left, "error": "not tried"} for left in range(number + 1, total + 1))
+
+
 @dataclass
 class _Found:
     """What was found on the pages so far; figures by their segments, with the images of which they are made."""
@@ -58,6 +87,7 @@ class _Found:
     path: str
     medium: Stills | None
     pages_as_pictures: bool
+    figures_as_pictures: bool
     total: int = 0
     damaged: bool = False
     segments: list[Segment] = field(default_factory=list)
@@ -66,16 +96,22 @@ class _Found:
     scanned: list[int] = field(default_factory=list)
     hidden: list[int] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)
+    garbled: list[int] = field(default_factory=list)
     reasons: set[str] = field(default_factory=set)
     figures: dict[int, tuple[str, ...]] = field(default_factory=dict)
     images: Counter[str] = field(default_factory=Counter)
     small: int = 0
+    unshown: int = 0
+    death: str = ""
+    attached: Sequence[str] = ()
+    off: Sequence[str] = ()
 
     def add(self, reply: Reply) -> None:
         """Take in a page."""
         number = reply["page"]
         if "error" in reply:
             self.unread.append(number)
+            self.death = self.death or (reply["error"] if "died" in reply else "")
             return
         label = reply["label"] or None  # PyMuPDF says "" where there are none
         texts = [
@@ -86,8 +122,9 @@ class _Found:
         if not picture:
             self._add_figures(reply, label, texts)
         self.segments += picture + texts
+        self.garbled += [number] if reply["unknown"] else []
         if reply["scan"]:
-            self.scanned += [number] if picture else []
+            self.scanned += [number] if picture and not reply["unknown"] else []
             self.empty += [] if picture or texts else [number]
         self.lost += [number] if reply["lost"] else []
         if reply["hidden"]:
@@ -104,12 +141,13 @@ class _Found:
     def _add_figures(self, reply: Reply, label: str | None, texts: list[Segment]) -> None:
         """Put the figures of a page among its texts: before what stands right below them."""
         self.small += reply["small"]
-        for box, keys in reply["figures"]:
+        for box, keys, written in reply["figures"]:
             self.images.update(keys)
-            if self.medium is None:
+            if self.medium is None or not self.figures_as_pictures:
+                self.unshown += 1
                 continue
             place = Page(self.path, reply["page"], _box(box), label)
-            made = self._visual(place, self.medium.cut(_box(box)), FIGURE)
+            made = self._visual(place, self.medium.cut(_box(box)), DRAWING if written else FIGURE)
             self.figures[id(made)] = tuple(keys)
             texts.insert(_before(place, texts), made)
 
@@ -132,6 +170,8 @@ class _Found:
         total, damaged = self.total, self.damaged
         if not total:
             return Parsed("pdf", status="failed", reason="0 pages: the file is cut off or damaged")
+        if not self.segments and self.death:
+            return Parsed("pdf", status="failed", reason=self.death)
         if not self.segments and (damaged or self.unread):
             return Parsed("pdf", status="failed", reason=f"damaged: no text could be recovered from {counted(total, 'page')}")
         if not self.segments:
@@ -148,15 +188,24 @@ class _Found:
         elif self.damaged:
             yield "damaged and repaired: something may be missing"
         if self.unread:
-            yield f"{_pages(self.unread)} cannot be read: damaged"
+            yield f"{_pages(self.unread)} cannot be read: {self.death or 'damaged'}"
         if self.empty:
             yield f"{_pages(self.empty)} {_has(self.empty)} no text and no picture{' (lost?)' if self.damaged else ''}"
         if self.scanned:
             yield f"{_pages(self.scanned)} {'is a picture' if len(self.scanned) == 1 else 'are pictures'} (scanned)"
+        if self.garbled:
+            shown = "shown as a picture where that is most of them"
+            yield f"fonts on {_pages(self.garbled)} do not say which letters they draw: {shown}"
         if self.lost:
             yield f"fields, annotations and links of {_pages(self.lost)} cannot be read: damaged"
         if self.hidden:
             yield f"hidden text on {_pages(self.hidden)}, not seen by a reader: {', '.join(sorted(self.reasons))}"
+        if self.attached:
+            yield f"left out: {counted(len(self.attached), 'attached file')}, {_names(self.attached)}"
+        if self.off:
+            yield f"left out: what stands on {counted(len(self.off), 'layer')} switched off, {_names(self.off)}"
+        if self.unshown:
+            yield f"{counted(self.unshown, 'figure')} not shown"
         if left_out:
             yield f"{counted(left_out, 'small or repeated picture')} left out"
 
@@ -178,6 +227,10 @@ def _box(values: Sequence[float]) -> Box:
 
 def _pages(numbers: list[int]) -> str:
     return f"{'page' if len(numbers) == 1 else 'pages'} {ranges(numbers)}"
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names[:5]) + ("…" if len(names) > 5 else "")
 
 
 def _has(numbers: list[int]) -> str:

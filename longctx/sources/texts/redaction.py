@@ -1,7 +1,7 @@
 """Secrets are taken out of what a parser found: the place keeps its lines and says what stood there.
 
 One place for all kinds of files: the segments of a file are looked through as one text, so that a key is found that is spread
-over several of them. Text that is recognised in pictures later is not looked through.
+over several of them. Text that is recognised in pictures later is looked through when it is.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from longctx.sources.texts import secrets
 from longctx.sources.texts.secrets import Secret
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
+#: What a recogniser takes hyphens for, such as those around the name of a key.
+_DASHES = str.maketrans(dict.fromkeys("‐‑‒–—―−一", "-"))
 
 
 def without_secrets(parsed: Parsed) -> Parsed:
@@ -26,14 +28,23 @@ def without_secrets(parsed: Parsed) -> Parsed:
     Args:
         parsed: as its parser found it.
     """
-    segments, found = _without(parsed.segments)
+    segments, found = _without(parsed.segments, [segment.text for segment in parsed.segments])
     footage, told = _silent(parsed.footage)
     found += told if parsed.footage and not found else Counter()
     if not found:
         return parsed
     status = "redacted" if parsed.status == "read" else parsed.status
-    reason = "; ".join(filter(None, (parsed.reason, _words(found))))
+    reason = "; ".join(filter(None, (parsed.reason, told_of(found))))
     return replace(parsed, segments=segments, footage=footage, status=status, reason=reason)
+
+
+def without_recognised(segments: Sequence[Segment]) -> tuple[tuple[Segment, ...], Counter[str]]:
+    """Segments that were recognised in pictures, without their secrets; and how many there were of what.
+
+    Args:
+        segments: of one file, in reading order.
+    """
+    return _without(segments, [segment.text.translate(_DASHES) for segment in segments])
 
 
 def redacted(text: str, found: Iterable[Secret]) -> str:
@@ -54,14 +65,24 @@ def redacted(text: str, found: Iterable[Secret]) -> str:
     return "".join((*parts, text[at:]))
 
 
-def _words(found: Counter[str]) -> str:
+def told_of(found: Counter[str]) -> str:
+    """Secrets in words, for a row.
+
+    Args:
+        found: how many of what.
+
+    >>> told_of(Counter({"password": 2}))
+    '2 secrets redacted: 2 × password'
+    """
     kinds = ", ".join(kind if number == 1 else f"{number:,} × {kind}" for kind, number in sorted(found.items()))
     return f"{counted(found.total(), 'secret')} redacted: {kinds}"
 
 
-def _without(segments: Sequence[Segment]) -> tuple[tuple[Segment, ...], Counter[str]]:
-    texts = [before.text + ("" if _goes_on(before, after) else "\n") for before, after in pairwise(segments)]
-    found = secrets.find("".join((*texts, *(segment.text for segment in segments[-1:]))))
+def _without(segments: Sequence[Segment], typed: Sequence[str]) -> tuple[tuple[Segment, ...], Counter[str]]:
+    """Segments without the secrets that stand in their texts as they may have been typed, sign for sign."""
+    pairs = zip(typed, pairwise(segments), strict=False)
+    texts = [text + ("" if _goes_on(before, after) else "\n") for text, (before, after) in pairs]
+    found = secrets.find("".join((*texts, *typed[-1:])))
     if not found:
         return tuple(segments), Counter()
     kept, start = [], 0

@@ -193,3 +193,40 @@ def test_a_long_paragraph_is_spread_over_segments_of_one_number(tmp_path, one):
     assert {segment.origin for segment in source.segments} == {Lines("a.docx", 1, 1, unit="paragraph")}
     assert "".join(segment.text for segment in source.segments) == ("word " * 1000).strip() + "\n"
     assert all(isinstance(segment, Segment) and segment.made_of == ((1, 1),) for segment in source.segments)
+
+
+def test_powers_and_fractions_of_a_formula_are_no_plain_numbers_and_signs_are_told(tmp_path, one):
+    import zipfile
+
+    import docx
+
+    formula = (
+        '<w:p><m:oMath xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"><m:r><m:t>E=</m:t></m:r>'
+        "<m:f><m:num><m:r><m:t>1</m:t></m:r></m:num><m:den><m:r><m:t>2+a</m:t></m:r></m:den></m:f>"
+        "<m:sSup><m:e><m:r><m:t>x</m:t></m:r></m:e><m:sup><m:r><m:t>2</m:t></m:r></m:sup></m:sSup></m:oMath></w:p>"
+        '<w:p><w:r><w:sym w:font="Wingdings" w:char="F0FC"/><w:sym w:font="Arial" w:char="03C0"/><w:t>r</w:t></w:r></w:p>'
+    )
+    docx.Document().save(tmp_path / "plain.docx")
+    with zipfile.ZipFile(tmp_path / "plain.docx") as old, zipfile.ZipFile(tmp_path / "a.docx", "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            new.writestr(
+                name, data.replace(b"<w:body>", b"<w:body>" + formula.encode()) if name.endswith("document.xml") else data
+            )
+    row, source = one(tmp_path / "a.docx")
+    assert source.segments[0].text == "E=1/(2+a)x^2\nπr\n"
+    assert row.reason == "left out: 1 sign of a font of its own"
+
+
+def test_the_strict_form_of_the_format_says_what_to_do(tmp_path, lone):
+    import zipfile
+
+    import docx
+
+    docx.Document().save(tmp_path / "plain.docx")
+    loose, strict = b"schemas.openxmlformats.org/wordprocessingml/2006/main", b"purl.oclc.org/ooxml/wordprocessingml/main"
+    with zipfile.ZipFile(tmp_path / "plain.docx") as old, zipfile.ZipFile(tmp_path / "a.docx", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(loose, strict))
+    (tmp_path / "plain.docx").unlink()
+    assert lone(tmp_path / "a.docx").reason == "saved as Strict Open XML, which is not read: save it as a usual document"

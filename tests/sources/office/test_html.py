@@ -164,6 +164,37 @@ def test_a_deep_page_ends_and_nothing_runs(write):
     assert "deep\n" in "".join(segment.text for segment in corpus.segments.values())
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("tail", ["", "'>"])
+@pytest.mark.parametrize(
+    "piece",
+    ["<a ", '<p a="', "<a b='", "<!-- ", "<table><tr><td>w ", "<svg><a ", "</a ", "<title>x&amp;", "x&amp;<b>y", "{#", "<?x "],
+)
+def test_what_never_ends_is_read_in_seconds_however_often_it_begins(write, one, piece, tail):
+    words = "Words of a page that a reader sees, enough of them to be a document of its own. " * 3
+    row, source = one(write({"a.html": f"<p>{words}</p>\n" + piece * 40_000 + tail}) / "a.html")
+    assert row.status == "read"
+    assert "as it stands" not in row.reason, "its reader has not failed"
+    assert any("Words of a page" in line for line in lines(source))
+
+
+def test_a_page_that_is_cut_off_inside_of_a_tag_keeps_what_stood_before_and_after(write, one):
+    words = "Words of a page that a reader sees, enough of them to be a document of its own. " * 3
+    _, source = one(write({"a.html": f"<p>{words}</p><p>The last.</p><a href='x"}) / "a.html")
+    assert lines(source)[-1] == "<a href='x"
+    row, source = one(write({"a.html": f"<p>{words}</p><p>The last.</p><!-- never <p>ends"}) / "a.html")
+    assert lines(source)[-1] == "The last."
+    assert row.reason == "left out: 1 rest of the page, in an element that never ends"
+
+
+def test_tables_deeper_than_anybody_nests_them_keep_their_words(write, one):
+    words = "Words of a page that a reader sees, enough of them to be a document of its own. " * 3
+    page = f"<p>{words}</p>" + "".join(f"<table><tr><td>w{n} " for n in range(60)) + "</table>" * 60 + "<p>After.</p>"
+    _, source = one(write({"a.html": page}) / "a.html")
+    assert lines(source)[-1] == "After."
+    assert all(re.search(rf"\bw{number}\b", "\n".join(lines(source))) for number in range(60))
+
+
 def test_a_page_at_which_the_reader_fails_is_read_as_it_stands(write, one, tmp_path, monkeypatch):
     (tmp_path / "broken" / "html").mkdir(parents=True)
     (tmp_path / "broken" / "html" / "__init__.py").write_text("raise RuntimeError('broken')")

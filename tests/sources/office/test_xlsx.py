@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import zipfile
 
 import openpyxl
@@ -153,5 +154,45 @@ def test_cells_beyond_the_limit_are_told(book, tmp_path, one):
     book.active.cell(1, 1001, "far")
     book.active.cell(3, 1500, "farther")
     _, source = one(saved(book, tmp_path))
-    assert lines(source) == ["| first | [1 more cells left out]", "|  | [1 more cells left out]"]
+    assert lines(source) == ["| first | [1 more cell left out]", "|  | [1 more cell left out]"]
     assert source.segments[0].made_of == ((1, 1), (3, 3))
+
+
+def test_pictures_on_a_sheet_are_seen_behind_the_row_at_which_they_begin(tmp_path, one, png):
+    import xlsxwriter  # python-pptx brings it
+
+    with xlsxwriter.Workbook(str(tmp_path / "a.xlsx")) as book:
+        for name in ("Q1", "Q2"):
+            sheet = book.add_worksheet(name)
+            for number in range(6):
+                sheet.write(number, 0, f"row {number + 1}")
+        sheet.insert_image("C3", "x.png", {"image_data": io.BytesIO(png(3)), "description": "The mole at low water"})
+        sheet.insert_image("C40", "y.png", {"image_data": io.BytesIO(png(4))})
+        sheet.insert_image("C41", "y.png", {"image_data": io.BytesIO(png(4))})
+    row, source = one(tmp_path / "a.xlsx")
+    found = [(s.origin.part, s.origin.first) for s in source.segments if s.visuals]
+    assert found == [("sheet 'Q2'", 3), ("sheet 'Q2'", 40)]
+    texts = [line for segment in source.segments for line in segment.text.splitlines() or ["(picture)"]]
+    assert texts[6:12] == ["| row 1 |", "| row 2 |", "| row 3 |", "[Picture: The mole at low water]", "(picture)", "| row 4 |"]
+    assert row.reason == "1 picture left out: repeated"
+    medium = next(s.visuals[0].medium for s in source.segments if s.visuals)
+    (frame,) = medium.frames([0.0], 40, 40, lambda: None)
+    assert frame.pixels.shape == (40, 40, 3)
+
+
+def test_a_picture_of_a_sheet_that_lies_elsewhere_is_not_fetched(book, tmp_path, one, png):
+    book.active["A1"] = "words"
+    book.active.add_image(openpyxl.drawing.image.Image(io.BytesIO(png(3))), "A2")
+    whole = saved(book, tmp_path, "whole.xlsx")
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(tmp_path / "a.xlsx", "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "xl/drawings/_rels/drawing1.xml.rels":
+                data = data.replace(
+                    b'Target="/xl/media/image1.png"', b'Target="http://127.0.0.1:9/x.png" TargetMode="External"'
+                )
+                assert b"External" in data
+            new.writestr(name, data)
+    row, source = one(tmp_path / "a.xlsx")
+    assert not any(segment.visuals for segment in source.segments)
+    assert row.reason == "left out: 1 picture"

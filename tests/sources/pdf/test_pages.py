@@ -242,10 +242,10 @@ def test_a_repaired_document_says_that_something_may_be_missing(write, document,
 
 def test_a_page_that_cannot_be_read_is_named():
     replies = [
-        {"pages": 3, "repaired": False},
+        {"pages": 3, "repaired": False, "attached": [], "off": []},
         {
             "page": 1, "label": None, "shown": True, "size": [9, 9], "parts": [[[0, 0, 1, 1], "text", ""]],
-            "scan": False, "hidden": [], "figures": [], "small": 0, "lost": False,
+            "scan": False, "hidden": [], "figures": [], "small": 0, "lost": False, "unknown": 0,
         },
     ]  # fmt: skip
     replies += [{"page": 2, "error": "bad"}, {"page": 3, "error": "bad"}]
