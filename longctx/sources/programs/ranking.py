@@ -90,7 +90,7 @@ def _read_first(sources: Iterable[Source], regard: Mapping[str, float]) -> dict[
     for path in (path for path, depth in depths.items() if depth == min(depths.values())):
         folder = path[: path.rfind("/") + 1]
         found[path] = WORKED_ON * (
-            0.5 + max((value for other, value in regard.items() if other.startswith(folder)), default=1.0)
+            0.5 + max((value for other, value in regard.items() if other.startswith(folder)), default=1 - DAMPING)
         )
     return found
 
