@@ -48,7 +48,7 @@ def fit(corpus: Corpus, budget: int, model: str | None = None, job: Job[Any] | N
 
     Args:
         corpus: as it was read.
-        budget: tokens, as ``longctx read`` counts them, and the names of all files besides.
+        budget: tokens, as ``longctx read`` counts them, and of the names of all files, which it does not count.
         model: whose tokenizer counts, as for :func:`read`.
         job: its stop ends the work.
 
@@ -106,7 +106,7 @@ class _Fitting:
     @property
     def all_fits(self) -> bool:
         """Whether nothing need be cut."""
-        return sum(form.cost.total - form.cost.frame for form in self.whole.values()) <= self.budget
+        return self._of_all <= self.budget
 
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:
@@ -161,6 +161,11 @@ class _Fitting:
         """Tokens of all names."""
         return sum(form.cost.frame for form in self.whole.values())
 
+    @property
+    def _of_all(self) -> int:
+        """Tokens of everything, names included."""
+        return sum(form.cost.total for form in self.whole.values())
+
     def _steps(self) -> Iterator[_Step]:
         """From a name to a shorter form, from there to all of a source."""
         for path, whole in self.whole.items():
@@ -207,4 +212,4 @@ class _Fitting:
         names = f"the names of all would take {self._of_names:,}" if hows[NOTHING] else ""
         looks = BY_LOOK if (hows[SIGNATURES] or hows[MIXED]) and not installed() else ""
         head = f"of {len(parts):,} sources, for the budget of {self.budget:,} tokens: {told}"
-        return "; ".join(filter(None, (head, names, looks)))
+        return "; ".join(filter(None, (head, f"all would take {self._of_all:,}, names included", names, looks)))

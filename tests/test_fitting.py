@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import longctx as lc
-from longctx import fitting, reading, sources
+from longctx import fitting, reading, sources, stream
 from longctx.corpus import Corpus, Lines, split_lines
 from longctx.errors import UsageError
 from longctx.fitting import fit
@@ -100,11 +100,28 @@ def test_most_of_a_budget_is_used(folder: Path) -> None:
         assert tokens(lc.read(folder, budget=budget)) > budget - 600
 
 
-def test_what_fits_is_read_whole_and_nothing_is_said(folder: Path, whole: Corpus) -> None:
-    assert lc.read(folder, budget=tokens(whole)) == whole
-    less = lc.read(folder, budget=tokens(whole) - 1)
+def with_names(corpus: Corpus) -> int:
+    """Each text and each name by the tokenizer itself."""
+    texts = [text for source in corpus.sources for text in (source.path, *(segment.text for segment in source.segments))]
+    return sum(len(stream.qwen().encode_data(text)) for text in texts)
+
+
+def test_what_fits_with_its_names_is_read_whole_and_nothing_is_said(folder: Path, whole: Corpus) -> None:
+    assert lc.read(folder, budget=with_names(whole)) == whole
+    less = lc.read(folder, budget=with_names(whole) - 1)
     assert less != whole
     assert tokens(less) < tokens(whole)
+    assert f"; all would take {with_names(whole):,}, names included" in rows(less)["."].reason
+
+
+def test_names_count_however_long_they_are(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*[f"a_rather_long_folder_{n}" for n in range(12)])
+    deep.mkdir(parents=True)
+    for n in range(10):
+        (deep / f"file_{n}.py").write_text("def f(x):\n    return x\n" * 5)
+    whole = lc.read(tmp_path)
+    for budget in (tokens(whole), tokens(whole) + 1, with_names(whole) // 2, with_names(whole) - 1):
+        assert with_names(lc.read(tmp_path, budget=budget)) <= budget
 
 
 def test_code_gives_way_by_signatures_and_then_by_name_and_its_row_says_so(folder: Path, whole: Corpus) -> None:
