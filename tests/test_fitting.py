@@ -171,6 +171,28 @@ def test_too_little_for_a_single_name_is_an_error_that_says_what_they_take(tmp_p
     assert re.search(r"those of all files take \d+", caught.value.hint)
 
 
+def test_the_names_of_thousands_of_files_leave_room_for_what_is_worth_most(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# Station\n\n" + "It sends readings at noon.\n" * 20)
+    for n in range(900):
+        (tmp_path / f"reading_number_{n:03}_at_noon.py").write_text(
+            f"from station import noon\n\ndef reading_{n}(x):\n    return noon(x) + {n}\n"
+        )
+    (tmp_path / "station.py").write_text("def noon(x):\n    return x\n")
+    whole = lc.read(tmp_path)
+    assert sum(len(stream.qwen().encode_data(source.path)) for source in whole.sources) > 6_000
+    before: Corpus | None = None
+    for budget in (1_000, 3_000, 4_000, 6_000, 9_000, 20_000):
+        corpus = fit(whole, budget)
+        assert budget - 300 < with_names(corpus) <= budget
+        if budget >= 3_000:
+            assert rows(corpus)["README.md"].status == "read"
+            assert tokens(corpus) > 0.7 * (budget - 2_000) - 300
+        if before is not None:
+            assert {source.path for source in before.sources} <= {source.path for source in corpus.sources}
+            assert all(lines_of(before, source.path) <= lines_of(corpus, source.path) for source in whole.sources)
+        before = corpus
+
+
 @pytest.mark.parametrize("budget", [0, -5, 0.5, True, "many"])
 def test_what_is_no_number_of_tokens_is_refused_before_anything_is_read(budget: Any) -> None:
     with pytest.raises(UsageError, match="is no number of tokens"):
