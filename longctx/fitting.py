@@ -215,7 +215,9 @@ class _Fitting:
         said = {NAME: NAME, NOTHING: "not even its name"}.get(part.how, cut)
         cut_short: Status = "redacted" if row.status == "redacted" else "truncated"
         status: Status = "skipped" if part.how == NOTHING else cut_short
-        return replace(row, status=status, reason="; ".join(filter(None, (row.reason, f"{said}, for the budget"))))
+        shape = self.shapes.get(row.path) if part.how in (SIGNATURES, MIXED) else None
+        looks = f"found by their look ({shape.why})" if shape is not None and shape.why else ""
+        return replace(row, status=status, reason="; ".join(filter(None, (row.reason, f"{said}, for the budget", looks))))
 
     def _sentence(self, parts: Mapping[str, Part]) -> str:
         """What the budget gave up, in words."""

@@ -216,6 +216,15 @@ def test_without_a_parser_the_manifest_says_that_definitions_were_found_by_their
     assert "[code]' has them parsed" in rows(lc.read(folder, budget=3_500))["."].reason
 
 
+def test_a_row_says_where_the_parser_failed_and_the_look_was_believed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shapes, "LARGEST", 10)
+    cut = [row for path, row in rows(lc.read(folder, budget=3_500)).items() if "signatures" in row.reason and path != "."]
+    assert cut
+    assert {row.reason.split("; ")[-1] for row in cut} == {
+        "found by their look (a text of more than 10 characters is not parsed)"
+    }
+
+
 def test_the_signature_names_all_that_sources_take() -> None:
     own = inspect.signature(lc.read).parameters
     assert {"budget", "model", *inspect.signature(sources.read).parameters} == set(own)
