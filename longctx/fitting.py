@@ -1,18 +1,20 @@
 """A corpus within a budget of tokens: what is worth most for its tokens.
 
 Each source goes as far up as there is room: nothing, its name, its signatures (or the text of its pages, or its subtitles), all
-of it. Steps up are taken in the order of what they are worth for a token, and that order does not depend on the budget: the
-first step for which there is no room is taken in part, and none after it. So a larger budget never reads less of a source.
-Pictures and videos, of which nothing can be taken in part, come after everything else.
+of it. Names come first, but those of thousands of files only as a part of what is read. Steps up are taken in the order of what
+they are worth for a token, and that order does not depend on the budget: the first step for which there is no room is taken in
+part, and none after it. So a larger budget never reads less of a source. Pictures and videos, of which nothing can be taken in
+part, come after everything else.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from heapq import heappop, heappush
 from itertools import pairwise
 from numbers import Integral
 from typing import Any
@@ -28,6 +30,8 @@ from longctx.sources.programs.shapes import BY_LOOK, Shape, installed, shapes
 
 #: How much of what a source is worth its shorter form has.
 SHORT = 0.6
+#: Tokens of names that come before all texts; of what comes after these, how many names there are for a token of text.
+NAMES, NAMES_BESIDE = 2_000, 1 / 3
 #: Read only where there is room after all the rest.
 LAST = ("image", "video")
 _BY = {SIGNATURES: "by its ", SUBTITLES: "by its ", TEXT: "by "}
@@ -48,7 +52,7 @@ def fit(corpus: Corpus, budget: int, model: str | None = None, job: Job[Any] | N
 
     Args:
         corpus: as it was read.
-        budget: tokens, as ``longctx read`` counts them, and the names of all files besides.
+        budget: tokens, as ``longctx read`` counts them, and of the names of all files, which it does not count.
         model: whose tokenizer counts, as for :func:`read`.
         job: its stop ends the work.
 
@@ -69,7 +73,7 @@ class _Step:
         tokens: that it costs.
         last: whether it comes after all others.
         rate: what it is worth for a token.
-        number: of the steps of this source.
+        number: of the steps of this source, from 1; 0 is its name.
     """
 
     path: str
@@ -106,7 +110,7 @@ class _Fitting:
     @property
     def all_fits(self) -> bool:
         """Whether nothing need be cut."""
-        return sum(form.cost.total - form.cost.frame for form in self.whole.values()) <= self.budget
+        return self._of_all <= self.budget
 
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:
@@ -131,35 +135,48 @@ class _Fitting:
     # -- what is read ------------------------------------------------------------------------------------------------
     def corpus_within(self) -> Corpus:
         """What is read within the budget."""
-        rooms = self._names()
-        left = self.budget - sum(rooms.values())
-        steps = sorted(self._steps(), key=lambda step: step.order) if len(rooms) == len(self.whole) else []
-        for step in steps:
-            before = rooms[step.path]
-            rooms[step.path] = self._part(step.path, before + min(step.tokens, left)).tokens
+        rooms: dict[str, int] = {}
+        left = self.budget
+        for step in self._sequence():
+            before = rooms.get(step.path, 0)
+            if left >= step.tokens or step.number:
+                rooms[step.path] = self._part(step.path, before + min(step.tokens, left)).tokens
             if left < step.tokens and not step.last:
                 break
             left -= rooms[step.path] - before
-        return self._made({path: self._part(path, rooms.get(path, 0)) for path in self.whole})
-
-    def _names(self) -> dict[str, int]:
-        """Tokens of names by path, what is worth most first, as far as there is room."""
-        found: dict[str, int] = {}
-        left = self.budget
-        for path in sorted(self.whole, key=lambda path: (-self.worth[path], path)):
-            left -= self.whole[path].cost.frame
-            if left < 0:
-                break
-            found[path] = self.whole[path].cost.frame
-        if not found:
+        if not rooms:
             hint = f"those of all files take {self._of_names:,}; give more, or exclude some"
             raise UsageError(f"budget={self.budget} has no room for the name of a single file", hint=hint)
-        return found
+        return self._made({path: self._part(path, rooms.get(path, 0)) for path in self.whole})
+
+    def _sequence(self) -> Iterator[_Step]:
+        """Names and steps up as they are taken, whatever the budget; of each source its name first."""
+        steps: dict[str, list[_Step]] = defaultdict(list)
+        for step in self._steps():
+            steps[step.path].append(step)
+        waiting: list[tuple[tuple[bool, float, str, int], _Step]] = []
+        ahead = -float(NAMES)  # how many tokens of names more there are than there should be
+        for path in sorted(self.whole, key=lambda path: (-self.worth[path], path)):
+            while ahead > 0 and waiting and not waiting[0][1].last:
+                step = heappop(waiting)[1]
+                ahead -= step.tokens * NAMES_BESIDE
+                yield step
+            frame = self.whole[path].cost.frame
+            ahead += frame
+            yield _Step(path, frame, False, math.inf, 0)
+            for step in steps[path]:
+                heappush(waiting, (step.order, step))
+        yield from (heappop(waiting)[1] for _ in range(len(waiting)))
 
     @property
     def _of_names(self) -> int:
         """Tokens of all names."""
         return sum(form.cost.frame for form in self.whole.values())
+
+    @property
+    def _of_all(self) -> int:
+        """Tokens of everything, names included."""
+        return sum(form.cost.total for form in self.whole.values())
 
     def _steps(self) -> Iterator[_Step]:
         """From a name to a shorter form, from there to all of a source."""
@@ -172,7 +189,7 @@ class _Fitting:
             rates = [self.worth[path] * share / max(cost, 1) for share, cost in zip(shares, costs, strict=True)]
             if rates[0] < rates[-1]:  # a shorter form that says little for its tokens: all of it is one step
                 rates = [self.worth[path] / sum(costs)] * len(rates)
-            for number, (cost, rate) in enumerate(zip(costs, rates, strict=True)):
+            for number, (cost, rate) in enumerate(zip(costs, rates, strict=True), start=1):
                 yield _Step(path, cost, whole.source.kind in LAST, rate, number)
 
     def _part(self, path: str, room: int) -> Part:
@@ -198,7 +215,9 @@ class _Fitting:
         said = {NAME: NAME, NOTHING: "not even its name"}.get(part.how, cut)
         cut_short: Status = "redacted" if row.status == "redacted" else "truncated"
         status: Status = "skipped" if part.how == NOTHING else cut_short
-        return replace(row, status=status, reason="; ".join(filter(None, (row.reason, f"{said}, for the budget"))))
+        shape = self.shapes.get(row.path) if part.how in (SIGNATURES, MIXED) else None
+        looks = f"found by their look ({shape.why})" if shape is not None and shape.why else ""
+        return replace(row, status=status, reason="; ".join(filter(None, (row.reason, f"{said}, for the budget", looks))))
 
     def _sentence(self, parts: Mapping[str, Part]) -> str:
         """What the budget gave up, in words."""
@@ -207,4 +226,4 @@ class _Fitting:
         names = f"the names of all would take {self._of_names:,}" if hows[NOTHING] else ""
         looks = BY_LOOK if (hows[SIGNATURES] or hows[MIXED]) and not installed() else ""
         head = f"of {len(parts):,} sources, for the budget of {self.budget:,} tokens: {told}"
-        return "; ".join(filter(None, (head, names, looks)))
+        return "; ".join(filter(None, (head, f"all would take {self._of_all:,}, names included", names, looks)))

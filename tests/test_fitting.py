@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import longctx as lc
-from longctx import fitting, reading, sources
+from longctx import fitting, reading, sources, stream
 from longctx.corpus import Corpus, Lines, split_lines
 from longctx.errors import UsageError
 from longctx.fitting import fit
@@ -100,11 +100,28 @@ def test_most_of_a_budget_is_used(folder: Path) -> None:
         assert tokens(lc.read(folder, budget=budget)) > budget - 600
 
 
-def test_what_fits_is_read_whole_and_nothing_is_said(folder: Path, whole: Corpus) -> None:
-    assert lc.read(folder, budget=tokens(whole)) == whole
-    less = lc.read(folder, budget=tokens(whole) - 1)
+def with_names(corpus: Corpus) -> int:
+    """Each text and each name by the tokenizer itself."""
+    texts = [text for source in corpus.sources for text in (source.path, *(segment.text for segment in source.segments))]
+    return sum(len(stream.qwen().encode_data(text)) for text in texts)
+
+
+def test_what_fits_with_its_names_is_read_whole_and_nothing_is_said(folder: Path, whole: Corpus) -> None:
+    assert lc.read(folder, budget=with_names(whole)) == whole
+    less = lc.read(folder, budget=with_names(whole) - 1)
     assert less != whole
     assert tokens(less) < tokens(whole)
+    assert f"; all would take {with_names(whole):,}, names included" in rows(less)["."].reason
+
+
+def test_names_count_however_long_they_are(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*[f"a_rather_long_folder_{n}" for n in range(12)])
+    deep.mkdir(parents=True)
+    for n in range(10):
+        (deep / f"file_{n}.py").write_text("def f(x):\n    return x\n" * 5)
+    whole = lc.read(tmp_path)
+    for budget in (tokens(whole), tokens(whole) + 1, with_names(whole) // 2, with_names(whole) - 1):
+        assert with_names(lc.read(tmp_path, budget=budget)) <= budget
 
 
 def test_code_gives_way_by_signatures_and_then_by_name_and_its_row_says_so(folder: Path, whole: Corpus) -> None:
@@ -154,6 +171,28 @@ def test_too_little_for_a_single_name_is_an_error_that_says_what_they_take(tmp_p
     assert re.search(r"those of all files take \d+", caught.value.hint)
 
 
+def test_the_names_of_thousands_of_files_leave_room_for_what_is_worth_most(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# Station\n\n" + "It sends readings at noon.\n" * 20)
+    for n in range(900):
+        (tmp_path / f"reading_number_{n:03}_at_noon.py").write_text(
+            f"from station import noon\n\ndef reading_{n}(x):\n    return noon(x) + {n}\n"
+        )
+    (tmp_path / "station.py").write_text("def noon(x):\n    return x\n")
+    whole = lc.read(tmp_path)
+    assert sum(len(stream.qwen().encode_data(source.path)) for source in whole.sources) > 6_000
+    before: Corpus | None = None
+    for budget in (1_000, 3_000, 4_000, 6_000, 9_000, 20_000):
+        corpus = fit(whole, budget)
+        assert budget - 300 < with_names(corpus) <= budget
+        if budget >= 3_000:
+            assert rows(corpus)["README.md"].status == "read"
+            assert tokens(corpus) > 0.7 * (budget - 2_000) - 300
+        if before is not None:
+            assert {source.path for source in before.sources} <= {source.path for source in corpus.sources}
+            assert all(lines_of(before, source.path) <= lines_of(corpus, source.path) for source in whole.sources)
+        before = corpus
+
+
 @pytest.mark.parametrize("budget", [0, -5, 0.5, True, "many"])
 def test_what_is_no_number_of_tokens_is_refused_before_anything_is_read(budget: Any) -> None:
     with pytest.raises(UsageError, match="is no number of tokens"):
@@ -175,6 +214,15 @@ def test_without_a_parser_the_manifest_says_that_definitions_were_found_by_their
     monkeypatch.setattr(shapes, "installed", lambda: False)
     monkeypatch.setattr(fitting, "installed", lambda: False)
     assert "[code]' has them parsed" in rows(lc.read(folder, budget=3_500))["."].reason
+
+
+def test_a_row_says_where_the_parser_failed_and_the_look_was_believed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shapes, "LARGEST", 10)
+    cut = [row for path, row in rows(lc.read(folder, budget=3_500)).items() if "signatures" in row.reason and path != "."]
+    assert cut
+    assert {row.reason.split("; ")[-1] for row in cut} == {
+        "found by their look (a text of more than 10 characters is not parsed)"
+    }
 
 
 def test_the_signature_names_all_that_sources_take() -> None:

@@ -23,14 +23,23 @@ DAMPING, ROUNDS = 0.85, 40
 FAINT = 0.5
 #: What a kind of source is worth beside a program: what others explain, what only holds data.
 DOCUMENT, DATA = 0.6, 0.2
+#: What is worked on most is worth beside what never changes, at most.
+WORKED_ON = 2.0
 #: Tests, examples and documents about a program, beside the program.
 ASIDE = 0.25
 _FOLDERS_ASIDE = """
-    test tests testing spec specs __tests__ fixtures example examples demo demos doc docs docs_src benchmark benchmarks bench
-    samples scripts tools third_party vendor vendored
+    test tests testing testdata spec specs e2e __tests__ __mocks__ mocks __snapshots__ fixtures fuzz fuzzing example examples
+    demo demos doc docs docs_src benchmark benchmarks bench benches sample samples scripts tools third_party vendor vendored
 """
 _ASIDE = frozenset(_FOLDERS_ASIDE.split())
-_TEST = re.compile(r"(?:^test_|^conftest\.|_tests?\.|[._]spec\.|[._-]test\.|^tests?\.)|Tests?\.\w+$")
+#: Folders such as ``unit_tests``, ``test-shrinker``, ``Station.Tests`` and ``androidTest``.
+_FOLDER_ASIDE = re.compile(
+    r"^(?:tests?|examples?|benchmarks?)[-_.]|(?i:[-_.](?:tests?|examples?|benchmarks?|mocks)$)|[a-z]Tests?$"
+)
+_TEST = re.compile(
+    r"(?:^test_|^conftest\.|_tests?\.|[._]spec\.|[._-]test\.|^tests?\.|[._-](?:stories|bench|benchmark)\.)"
+    r"|(?:Tests?|Benchmarks?|Spec)\.\w+$"
+)
 _DATA = re.compile(r"\.(?:json5?|jsonc|csv|tsv|xml|svg|lock|sum|css|less|scss|sass|ya?ml|txt|po|pot|map|ini|cfg|sql)$", re.I)
 _READ_FIRST = re.compile(r"^readme(?:\.\w+)?$", re.I)
 _FORMAL = re.compile(r"^(?:\..*|licen[cs]e.*|copying.*|notice.*|authors.*|codeowners|manifest\.in|py\.typed)$", re.I)
@@ -51,13 +60,11 @@ def ranks(
     edges = {(one, other): weight for (one, other), weight in references(known).items() if aside[one] or not aside[other]}
     regard = page_rank({path: ASIDE if aside[path] else 1.0 for path in known}, edges)
     worked_on = _history(sources)
-    highest = max(regard.values(), default=1.0)
-    first = _read_first(sources)
+    first = _read_first(sources, regard)
     found = {}
     for source in sources:
         path = source.path
-        worth = 0.5 + highest if path in first else (ASIDE if is_aside(path) else 1.0) * _worth(source, regard)
-        found[path] = worth * worked_on[path]
+        found[path] = first[path] if path in first else worked_on[path] * _worth(source, regard)
     return found
 
 
@@ -68,23 +75,39 @@ def is_aside(path: str) -> bool:
     [True, True, True, False, False]
     """
     folders = PurePosixPath(path).parts[:-1]
-    return any(part.lower() in _ASIDE or part.startswith(".") for part in folders) or bool(
+    return any(part.lower() in _ASIDE or part.startswith(".") or _FOLDER_ASIDE.search(part) for part in folders) or bool(
         _TEST.search(PurePosixPath(path).name)
     )
 
 
-def _read_first(sources: Iterable[Source]) -> frozenset[str]:
-    """What explains all the rest: every README that lies as high as any does."""
-    found = {s.path: len(PurePosixPath(s.path).parts) for s in sources if _READ_FIRST.match(PurePosixPath(s.path).name)}
-    return frozenset(path for path, depth in found.items() if depth == min(found.values()))
+def _read_first(sources: Iterable[Source], regard: Mapping[str, float]) -> dict[str, float]:
+    """What explains the rest, and its worth: every README that lies as high as any does.
+
+    None of the programs below it is worth more, however much it is worked on: a README is read first because it seldom changes.
+    """
+    depths = {s.path: len(PurePosixPath(s.path).parts) for s in sources if _READ_FIRST.match(PurePosixPath(s.path).name)}
+    found = {}
+    for path in (path for path, depth in depths.items() if depth == min(depths.values())):
+        folder = path[: path.rfind("/") + 1]
+        found[path] = WORKED_ON * (
+            0.5 + max((value for other, value in regard.items() if other.startswith(folder)), default=1 - DAMPING)
+        )
+    return found
 
 
 def _worth(source: Source, regard: Mapping[str, float]) -> float:
-    """What a source is worth by what it is; one that says of itself that it was cut, as junk is, holds data."""
-    name = PurePosixPath(source.path).name
+    """What a source is worth by what it is; one that says of itself that it was cut, as junk is, holds data.
+
+    However much tests are built on one of them, such as the frame in which they run, it stays below what is tested.
+    """
+    name, aside, built_on = PurePosixPath(source.path).name, is_aside(source.path), regard.get(source.path)
     if source.note or _DATA.search(name) or _FORMAL.match(name):
-        return DATA
-    return 0.5 + regard[source.path] if source.path in regard else DOCUMENT
+        worth = DATA
+    elif built_on is None:
+        worth = DOCUMENT
+    else:
+        worth = 0.5 + (built_on / (1 + built_on) if aside else built_on)
+    return worth * (ASIDE if aside else 1.0)
 
 
 def page_rank(nodes: Mapping[str, float], edges: Mapping[tuple[str, str], float]) -> dict[str, float]:
@@ -117,7 +140,7 @@ def page_rank(nodes: Mapping[str, float], edges: Mapping[tuple[str, str], float]
 
 
 def _history(sources: Iterable[Source]) -> dict[str, float]:
-    """From 1 for what never changes to nearly 2 for what changes most, by path."""
+    """From 1 for what never changes to nearly ``WORKED_ON`` for what changes most, by path."""
     below: dict[str, dict[str, str]] = defaultdict(dict)
     for source in sources:
         top = git.repository_top(os.path.dirname(source.file))
@@ -128,5 +151,5 @@ def _history(sources: Iterable[Source]) -> dict[str, float]:
         usual = sum(weights.values()) / len(weights) if weights else 0.0
         for path, name in names.items():
             weight = weights.get(name, 0.0)
-            found[path] = 1 + (weight / (weight + usual) if weight else 0.0)
+            found[path] = 1 + ((WORKED_ON - 1) * weight / (weight + usual) if weight else 0.0)
     return found

@@ -11,8 +11,12 @@ from pathlib import PurePosixPath
 from longctx.sources.programs.grammars import family_of
 from longctx.sources.programs.shapes import Shape
 
-#: Of one file's regard for another: for importing it, for a name of what it imports, and for a name that just is the same.
-IMPORTED, NAMED, ALIKE = 1.0, 1.0, 0.1
+#: Of one file's regard for another: for importing it, for a name of what it imports, and for a name that just is the same: a
+#: long one of several words is hardly the same by chance, a short one may be any variable. The proportion is that of aider's
+#: repository map.
+IMPORTED, NAMED, TELLING, ALIKE = 1.0, 1.0, 1.0, 0.1
+_SEVERAL_WORDS = re.compile(r"[a-z0-9][A-Z]|[^\W_]_[^\W_]")
+LONG = 8
 #: Files that may define a name before it says of none that it is meant; letters of a name that says something.
 MOST_DEFINERS, LEAST_LETTERS = 12, 3
 
@@ -50,8 +54,17 @@ def references(shapes: Mapping[str, Shape]) -> dict[tuple[str, str], float]:
             if meant and path not in meant and len(name) >= LEAST_LETTERS and not name.startswith("__"):
                 known = [other for other in meant if other in imported]
                 for other in known or (meant if len(meant) <= MOST_DEFINERS else ()):
-                    found[path, other] += (NAMED if known else ALIKE) * count**0.5 / len(known or meant)
+                    found[path, other] += (NAMED if known else _alike(name)) * count**0.5 / len(known or meant)
     return dict(found)
+
+
+def _alike(name: str) -> float:
+    """What it says that two files have a name in common, and nothing else is known.
+
+    >>> _alike("JsonReader"), _alike("read"), _alike("_read_header")
+    (1.0, 0.1, 0.1)
+    """
+    return TELLING if len(name) >= LONG and name[0] != "_" and _SEVERAL_WORDS.search(name) else ALIKE
 
 
 def _plain(name: str) -> str:

@@ -7,9 +7,10 @@ by their look, as those of all files are where there is no parser.
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -21,6 +22,8 @@ from longctx.sources.programs.grammars import language_of
 
 #: Seconds for one file, of which a megabyte takes a fifth; characters of a file that is parsed; how often the parser may die.
 SILENCE, LARGEST, DEATHS = 10.0, 2_000_000, 3
+#: Seconds that a file may take without being called slow, and that all slow ones together may take.
+SLOW, PATIENCE = 1.0, 60.0
 BY_LOOK = f"definitions are found by their look; pip install '{DISTRIBUTION}[code]' has them parsed"
 _WORD = re.compile(r"[^\W\d][\w$]*")
 
@@ -56,6 +59,7 @@ class Shape:
         heads: ascending.
         words: how often each stands in it, outside of comments and strings where it was parsed; empty if nobody asked.
         parsed: whether a parser found them.
+        why: there is a parser for it, but it did not say; empty where there is none, or it did.
     """
 
     lines: Sequence[str] = ()
@@ -63,6 +67,7 @@ class Shape:
     heads: tuple[Head, ...] = ()
     words: Mapping[str, int] = field(default_factory=dict)
     parsed: bool = False
+    why: str = ""
 
 
 def installed() -> bool:
@@ -81,15 +86,9 @@ def shapes(sources: Iterable[Source], check: Callable[[], None] = lambda: None, 
     wanted = [source for source in sources if is_code(source)]
     if not installed() or not any(language_of(source.path) for source in wanted):
         return {source.path: _by_look(source, words) for source in wanted}
-    found = {}
-    deaths = 0
     with lent("code", silence=SILENCE) as parser:
-        for source in wanted:
-            check()
-            reply = _asked(parser, source, words, check) if deaths < DEATHS else None
-            deaths += reply is not None and "error" in reply
-            found[source.path] = _told(source, words, reply)
-    return found
+        asking = _Asking(parser, words, check)
+        return {source.path: asking.shape(source) for source in wanted}
 
 
 def is_code(source: Source) -> bool:
@@ -99,23 +98,52 @@ def is_code(source: Source) -> bool:
     )
 
 
-def _asked(parser: ParserProcess, source: Source, words: bool, check: Callable[[], None]) -> Mapping[str, Any] | None:
-    """What the worker says of a source; None where it is not asked."""
-    language, text = language_of(source.path), "".join(segment.text for segment in source.segments)
-    if not language or len(text) > LARGEST:
-        return None
-    replies = list(parser.ask("code", check, language=language, text=text, words=words))
-    return replies[-1] if replies else None
+@dataclass
+class _Asking:
+    """The worker is asked about one file after another, as long as that costs no more than it is worth.
 
+    Args:
+        parser: the worker.
+        words: whether to count what is named, too.
+        check: called often; what it raises ends the work.
+        deaths: how often it has failed.
+        slow: seconds that slow files took.
+    """
 
-def _told(source: Source, words: bool, reply: Mapping[str, Any] | None) -> Shape:
-    """A shape as the worker has it; by its look where that finds more in a text that the parser does not understand."""
-    if reply is None or "heads" not in reply:
-        return _by_look(source, words)
-    heads = tuple(Head(*head) for head in reply["heads"])
-    if reply["broken"] and len(other := _by_look(source, words).heads) > len(heads):
-        return Shape(*_numbered(source), other, reply["words"])
-    return Shape(*_numbered(source), heads, reply["words"], parsed=True)
+    parser: ParserProcess
+    words: bool
+    check: Callable[[], None]
+    deaths: int = 0
+    slow: float = 0.0
+
+    def shape(self, source: Source) -> Shape:
+        """The shape of a source; by its look where the worker cannot say, or does not understand it and the look finds more."""
+        self.check()
+        reply = self.reply(source) if language_of(source.path) else {}
+        if "heads" not in reply:
+            return replace(_by_look(source, self.words), why=reply.get("error", ""))
+        heads = tuple(Head(*head) for head in reply["heads"])
+        if reply["broken"] and len(other := _by_look(source, self.words).heads) > len(heads):
+            return Shape(*_numbered(source), other, reply["words"])
+        return Shape(*_numbered(source), heads, reply["words"], parsed=True)
+
+    def reply(self, source: Source) -> Mapping[str, Any]:
+        """What the worker says of a source; an error where it is not asked."""
+        text = "".join(segment.text for segment in source.segments)
+        if len(text) > LARGEST:
+            return {"error": f"a text of more than {LARGEST:,} characters is not parsed"}
+        if self.deaths >= DEATHS:
+            return {"error": f"the parser of code had failed {DEATHS} times before"}
+        if self.slow > PATIENCE:
+            return {"error": f"the parser of code had spent {PATIENCE:g} s on slow files before"}
+        began = time.monotonic()
+        arguments = {"language": language_of(source.path), "text": text, "words": self.words}
+        replies = list(self.parser.ask("code", self.check, **arguments))
+        took = time.monotonic() - began
+        self.slow += took if took > SLOW else 0.0
+        reply = replies[-1] if replies else {}
+        self.deaths += "error" in reply
+        return reply
 
 
 def _by_look(source: Source, words: bool) -> Shape:

@@ -14,14 +14,27 @@ from itertools import accumulate
 from typing import Any
 
 from longctx.corpus import split_lines
-from longctx.sources.programs.grammars import BODIES, GRAMMARS, SINGLE, WRAPPERS
+from longctx.sources.programs.grammars import BODIES, GRAMMARS, NAMELESS, SINGLE, WRAPPERS
 
 #: Lines that the head of one definition may take, a constant, and a comment above a definition that is kept as a whole.
-HEAD, CONSTANT, COMMENT = 12, 3, 3
+HEAD, CONSTANT, COMMENT = 40, 3, 3
 _WORD = re.compile(rb"[A-Za-z_$\x80-\xff][\w$\x80-\xff]*")
-_NAMES = ("identifier", "constant", "name", "word", "operator_name", "destructor_name")
+_NAMES = (
+    "identifier",
+    "constant",
+    "name",
+    "word",
+    "operator",
+    "destructor_name",
+    "symbol",
+    "string_fragment",
+    "string_content",
+)
+#: ``: Sends by other {`` of a class of Kotlin, which its grammar takes for a call with a lambda; not ``val x: T by lazy {``.
+_DELEGATING = re.compile(rb"^(?![ \t]*(?:[@\w.]+[ \t]+){0,6}va[lr]\b).{0,200}:.{0,200}[ \t]by[ \t].{0,100}[{,][ \t\r]*$", re.M)
+_DELEGATED = re.compile(rb"[ \t]by[ \t]+[\w.]+(?=[ \t]*[{,])")
 #: Fields that lead from a definition to its name, and to what holds its body.
-_TO_NAME = ("name", "declarator", "pattern", "left", "type", "trait")
+_TO_NAME = ("name", "declarator", "pattern", "left", "key", "type", "trait", "arguments")
 _TO_BODY = ("body", "value", "right", "type", "definition")
 
 
@@ -43,7 +56,7 @@ def definitions(language: str, text: str, words: bool) -> Iterator[dict[str, Any
     except ImportError as error:
         yield {"missing": str(error)}
         return
-    tree = _Tree(text.encode("utf-8", "replace"), read, query)
+    tree = _Tree(text.encode("utf-8", "replace"), read, query, language)
     yield {"heads": list(tree.heads()), "broken": tree.root.has_error, "words": tree.words() if words else {}}
 
 
@@ -64,13 +77,14 @@ class _Tree:
         data: in UTF-8.
         parser: of its language.
         query: of its language.
+        language: a key of the table of grammars.
     """
 
-    def __init__(self, data: bytes, parser: Any, query: Any) -> None:
+    def __init__(self, data: bytes, parser: Any, query: Any, language: str) -> None:
         import tree_sitter
 
         self.data = data
-        self.tree = parser.parse(data)
+        self.tree = parser.parse(_without_delegates(data) if language == "kotlin" else data)
         self.root = self.tree.root_node
         self.found: dict[str, list[Any]] = tree_sitter.QueryCursor(query).captures(self.root)
 
@@ -91,23 +105,40 @@ class _Tree:
     # -- heads -------------------------------------------------------------------------------------------------------
     def heads(self) -> Iterator[tuple[int, int, int, str, int, int]]:
         """The heads of what is defined at the margin and in what holds members."""
-        marked = [(node, kind) for kind in ("h", "d", "k") for node in self.found.get(kind, ())]
-        around: list[tuple[int, bool]] = []  # the ends of the definitions around a node, and whether they hold members
         done = 0
-        for node, kind in sorted(marked, key=lambda one: (one[0].start_byte, -one[0].end_byte)):
-            while around and around[-1][0] <= node.start_byte:
-                around.pop()
-            if around and not around[-1][1]:
-                continue
+        for node, kind, depth in self.defined():
             name = self.name(node)
-            if not name:
-                continue
             first, at, end = self.span(node, kind)
             first = max(first, done)
             top, long = self.comment(first, done) if first < end else (end, 0)
-            yield top, max(top, end), at, name, len(around), long
+            yield top, max(top, end), at, name, depth, long
             done = max(done, end)
-            around.append((node.end_byte, kind == "h"))
+            behind = self.behind(node, name, done)
+            if behind is not None:
+                yield behind, behind + 1, behind, name, depth, 0
+                done = behind + 1
+
+    def defined(self) -> Iterator[tuple[Any, str, int]]:
+        """The nodes of what is defined, how the query captured each, and how many definitions are around it."""
+        marked = [(node, kind) for kind in ("q", "h", "d", "k") for node in self.found.get(kind, ())]
+        around: list[tuple[int, bool]] = []  # the ends of the definitions around a node, and whether they hold members
+        before = -1
+        for node, kind in sorted(marked, key=lambda one: (one[0].start_byte, -one[0].end_byte)):
+            while around and around[-1][0] <= node.start_byte:
+                around.pop()
+            if (around and not around[-1][1]) or node.id == before:
+                continue
+            if kind == "q" or self.name(node):
+                before = node.id
+                yield from [(node, kind, len(around))] if kind != "q" else ()
+                around.append((node.end_byte, kind == "h"))
+
+    def behind(self, node: Any, name: str, least: int) -> int | None:
+        """Where the name stands behind the body of what it names, as in ``typedef struct { ... } name;``; else None."""
+        named = self.named(node)
+        line = self.line(named.start_byte) if named is not None else -1
+        head = self.data[self.starts[self.line(node.start_byte)] : self.starts[least]].decode("utf-8", "replace")
+        return line if line >= least and not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", head) else None
 
     def span(self, node: Any, kind: str) -> tuple[int, int, int]:
         """Lines of a head: the first, the one of the name, the one after the last."""
@@ -115,7 +146,7 @@ class _Tree:
         outer = node
         while (up := outer.parent) is not None and (up.type in WRAPPERS or (up.type in SINGLE and up.named_child_count == 1)):
             outer = up
-        first, last = self.line(outer.start_byte), self.last(node, kind)
+        first, last = self.line(outer.start_byte), self.last(node)
         at = min(at, last)  # the name of a typedef stands behind its body
         first = self.attached(first)
         if at - first >= HEAD:
@@ -124,16 +155,25 @@ class _Tree:
         end = last + 1 if last - first < most else at + 1
         return first, at, max(end, self.documented(node) if end == last + 1 else 0)
 
-    def last(self, node: Any, kind: str) -> int:
+    def last(self, node: Any) -> int:
         """The last line of a head: where what stands before the body ends."""
-        body = _body(node)
+        body = _body(node) or self.carried_out(node)
         if body is None:
-            named = self.named(node) or node
-            return self.lines(named if kind == "h" else node)[1]
+            return self.lines(node)[1]
         before = body.prev_sibling
         while before is not None and "comment" in before.type:
             before = before.prev_sibling
         return self.lines(body.parent if before is None else before)[1 if before is not None else 0]
+
+    def carried_out(self, node: Any) -> Any:
+        """Where what a node defines is carried out, by the query: the first such node that begins inside of it."""
+        place = bisect_right(self.bodies, (node.start_byte,), key=lambda one: one[:1])
+        return self.bodies[place][1] if place < len(self.bodies) and self.bodies[place][0] < node.end_byte else None
+
+    @cached_property
+    def bodies(self) -> list[tuple[int, Any]]:
+        """Nodes where something is carried out, and where they begin, ascending."""
+        return sorted(((node.start_byte, node) for node in self.found.get("b", ())), key=lambda one: one[0])
 
     def documented(self, node: Any) -> int:
         """The line after the first line of words of what Python says first in a body; 0 where it says nothing."""
@@ -178,7 +218,9 @@ class _Tree:
     def name(self, node: Any) -> str:
         """What a node defines; empty where it has no name."""
         named = self.named(node)
-        return "" if named is None else self.data[named.start_byte : named.end_byte].decode("utf-8", "replace")[:80].strip()
+        if named is None:
+            return NAMELESS.get(node.type, "")
+        return self.data[named.start_byte : named.end_byte].decode("utf-8", "replace")[:80].strip()
 
     def named(self, node: Any) -> Any:
         """The node of the name."""
@@ -187,7 +229,7 @@ class _Tree:
             if inner is None:
                 break
             node = inner
-            if node.type.endswith(_NAMES) or node.type.endswith("_expression"):
+            if node.type.endswith((*_NAMES, "_expression")) or not node.child_count:
                 return node
         return node if node.type.endswith(_NAMES) else _first_name(node)
 
@@ -202,6 +244,11 @@ class _Tree:
         rest.append(self.data[place:])
         counts = Counter(word for part in rest for word in _WORD.findall(part))
         return {word.decode("utf-8", "replace"): count for word, count in counts.items() if len(word) <= 80}
+
+
+def _without_delegates(data: bytes) -> bytes:
+    """A program of Kotlin as long as it was, with blanks where classes say to whom they delegate."""
+    return _DELEGATING.sub(lambda line: _DELEGATED.sub(lambda found: b" " * len(found[0]), line[0]), data)
 
 
 def _first_name(node: Any) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 import longctx as lc
 from longctx.sources.programs import shapes
-from longctx.sources.programs.ranking import page_rank, ranks
+from longctx.sources.programs.ranking import is_aside, page_rank, ranks
 from longctx.sources.programs.references import references
 
 FILES = {
@@ -76,6 +76,61 @@ def test_generated_code_stands_below_what_is_written(tmp_path: Path) -> None:
     corpus = lc.read(written(tmp_path, files))
     found = ranks(corpus.sources)
     assert found["made.py"] < 0.5 * found["written.py"]
+
+
+def test_what_only_tests_are_built_on_stands_below_every_program(tmp_path: Path) -> None:
+    files = {"src/a.py": "A = 1\n", "src/b.py": "B = 1\n", "tests/frame.py": "class Frame:\n    pass\n"}
+    files |= {f"tests/test_{n}.py": "from tests.frame import Frame\nFrame()\n" for n in range(30)}
+    found = ranks(lc.read(written(tmp_path, files)).sources)
+    assert found["src/b.py"] > found["tests/frame.py"] > found["tests/test_1.py"]
+
+
+def test_of_several_readmes_the_one_above_what_much_is_built_on_comes_first(tmp_path: Path) -> None:
+    files = {f"packages/{name}/README.md": f"# {name}\n" for name in ("core", "other", "site")}
+    files |= {"packages/core/core.ts": "export class Station {}\n", "packages/other/a.ts": "export const a = 1\n"}
+    files |= {f"packages/core/use_{n}.ts": "import { Station } from './core'\nnew Station()\n" for n in range(9)}
+    found = ranks(lc.read(written(tmp_path, files)).sources)
+    assert found["packages/core/README.md"] > found["packages/core/core.ts"] > found["packages/other/README.md"]
+    assert found["packages/other/README.md"] > found["packages/site/README.md"] > found["packages/other/a.ts"]
+
+
+def test_a_variable_of_everyone_is_no_reference_to_a_file_that_has_it_too_and_a_long_name_is(tmp_path: Path) -> None:
+    files = {
+        f"p/User{n}.java": f"class User{n} {{ void f() {{ JsonReader reader = make(); reader.go(); }} }}\n" for n in range(9)
+    }
+    files |= {"p/JsonReader.java": "class JsonReader { }\n", "p/Chart.java": "class Chart { static final int reader = 1; }\n"}
+    corpus = lc.read(written(tmp_path, files))
+    found = references(shapes.shapes(corpus.sources, words=True))
+    assert found["p/User1.java", "p/JsonReader.java"] > 5 * found["p/User1.java", "p/Chart.java"] > 0
+    rank = ranks(corpus.sources)
+    assert rank["p/JsonReader.java"] > 2 * rank["p/Chart.java"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "test-shrinker/A.java",
+        "unit_tests/a.c",
+        "Station.Tests/A.cs",
+        "app/src/androidTest/A.kt",
+        "fuzz/a.rs",
+        "benches/a.rs",
+        "testdata/a.go",
+        "metrics/ParseBenchmark.java",
+        "src/Button.stories.tsx",
+        "core/WaitSpec.scala",
+    ],
+)
+def test_tests_and_measurements_are_known_by_their_names(path: str) -> None:
+    assert is_aside(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["src/latest/a.py", "contest/a.py", "attestation/a.go", "src/protest.py", "src/Specification.java", "src/benchmarked.c"],
+)
+def test_names_that_only_look_like_those_of_tests_are_of_programs(path: str) -> None:
+    assert not is_aside(path)
 
 
 def test_documents_alone_rank_alike(tmp_path: Path) -> None:

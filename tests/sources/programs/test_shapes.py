@@ -77,6 +77,22 @@ def test_a_parser_that_dies_costs_its_files_the_parse_only_and_is_not_tried_for_
     assert [shape.parsed for shape in found.values()] == [False] * 8
     assert all(names(shape) == [("A", 0, 0), ("f", 1, 1), ("g", 5, 0)] for shape in found.values())
     assert len(started) == shapes.DEATHS
+    assert found["0.py"].why.startswith("the parser of code crashed (signal 6")
+    assert found["7.py"].why == "the parser of code had failed 3 times before"
+
+
+def test_files_that_are_all_slow_take_a_bounded_time(worker, monkeypatch):
+    monkeypatch.setattr(shapes, "SLOW", 0.2)
+    monkeypatch.setattr(shapes, "PATIENCE", 0.5)
+    reply = json.dumps({"heads": [], "broken": False, "words": {}})
+    worker(
+        "import sys, time\nfor line in sys.stdin:\n    time.sleep(0.3)\n"
+        f"    print({reply!r} + chr(10) + '{{\"end\": true}}', flush=True)"
+    )
+    found = list(shapes.shapes([code(f"{n}.py") for n in range(8)]).values())
+    assert [shape.parsed for shape in found[:1]] == [True]
+    assert [shape.parsed for shape in found[2:]] == [False] * 6
+    assert "slow files" in found[-1].why
 
 
 def test_a_parser_that_hangs_is_stopped(worker):

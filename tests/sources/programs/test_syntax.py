@@ -68,7 +68,7 @@ PROGRAMS = {
         "    inner();\n"
         "  }\n"
         "}\n",
-        "Sends send Id E Station m N f",
+        "Sends a send Id E Station m N f",
         "hidden inner",
     ),
     "a.tsx": (
@@ -116,7 +116,7 @@ PROGRAMS = {
         "{\n"
         "    return inner;\n"
         "}\n",
-        "LIMIT TWICE station_t other wait go",
+        "LIMIT TWICE station_t station_t other wait go",
         "hidden inner include",
     ),
     "a.hpp": (
@@ -212,7 +212,7 @@ PROGRAMS = {
         "  LIMIT = 3\n"
         "  # Sends.\n"
         "  class Station < Base\n"
-        "    attr_reader :hidden\n"
+        "    include hidden\n"
         "    def wait(n)\n"
         "      inner\n"
         "    end\n"
