@@ -16,7 +16,7 @@ PACKAGE = ROOT / "longctx"
 #: Rooms from the ground up; those of one line do not know each other.
 FLOORS = [
     ["errors"],
-    ["jobs", "places", "words"],
+    ["arguments", "jobs", "places", "words"],
     ["corpus", "blocks"],
     ["sources", "stream", "planner", "models", "prefixes", "retrieval", "prompts", "views", "citations"],
     ["outcomes"],
