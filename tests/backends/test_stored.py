@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 import torch
 
-from longctx.backends.base import LoadSpec
 from longctx.backends.transformers.engine import TransformersBackend
 from longctx.blocks import beside
 from longctx.errors import Stopped
 from longctx.jobs import Job
 from longctx.planner.memory import SNAPSHOT_SHARE
 from longctx.prefixes import _LEASE, _WRITING, SUFFIX, PrefixStore
+from tests import tiny_engines
+from tests.tiny_engines import job, tokens
 
 ROOT = Path(__file__).parents[2]
 KINDS = ["llama", "qwen3_5", "qwen3_5_moe"]
@@ -34,19 +35,8 @@ KILLS = int(os.environ.get("LONGCTX_KILLS", "5"))
 Models = Callable[[str], Path]
 
 
-def job() -> Job[None]:
-    return Job(lambda job: None, title="test")
-
-
 def backend(folder: Path, prefixes: Path | None, **more: Any) -> TransformersBackend:
-    settings = {"bits": 16, "device": "cpu", "chunk": CHUNK, "cache_folder": folder, "dtype": "float32", **more}
-    made = TransformersBackend(LoadSpec(name=folder.name, folder=folder, prefix_folder=prefixes, **settings))  # type: ignore[arg-type]
-    made.load(job())
-    return made
-
-
-def tokens(count: int, seed: int = 0) -> list[int]:
-    return torch.randint(0, 512, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
+    return tiny_engines.backend(folder, folder, prefix_folder=prefixes, chunk=CHUNK, **more)
 
 
 def edited(head: list[int], at: int) -> list[int]:
