@@ -38,6 +38,12 @@ def pytest_xdist_auto_num_workers() -> int:
     return max(1, min(os.cpu_count() or 1, psutil.virtual_memory().total // PROCESS_BYTES))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes run the tests, the long ones come first: at the end none waits for another."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(autouse=True)
 def no_name_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
     """A local run never asks for a name: any look-up but that of this machine fails the test."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.long
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MEASURING = ROOT / "notebooks" / "04_long_context.ipynb"
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
