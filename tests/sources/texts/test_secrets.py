@@ -138,9 +138,7 @@ def test_examples_and_programs_hold_no_secrets(text):
 
 
 def test_a_program_that_knows_of_keys_is_left_whole():
-    between = "".join(
-        f"    certificate_chain_of_the_server_{number} = load_certificates_from_folder({number})\n" for number in range(99)
-    )
+    between = "".join(f"    certificate_chain_of_{number} = loadCertificatesFromFolder({number})\n" for number in range(99))
     text = f'BEGIN = "-----BEGIN PRIVATE KEY-----"\n{between}END = "-----END PRIVATE KEY-----"\n'
     assert _found(text) == []
 
