@@ -40,9 +40,15 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes run the tests, the long ones come first: at the end none waits for another."""
+    """Where several processes run the tests, the longest come first: at the end none waits for another."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: item.get_closest_marker("long") is None)
+        items.sort(key=_seconds, reverse=True)
+
+
+def _seconds(item: pytest.Item) -> float:
+    """What a test takes, roughly; 0 where nobody says that it is long."""
+    long = item.get_closest_marker("long")
+    return float(long.args[0]) if long else 0.0
 
 
 def pytest_collection_finish() -> None:

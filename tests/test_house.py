@@ -139,7 +139,7 @@ def test_the_version_is_the_one_of_the_distribution() -> None:
     assert f'version = "{longctx.__version__}"' in text
 
 
-@pytest.mark.long
+@pytest.mark.long(15)
 def test_the_code_is_clean_and_typed() -> None:
     for tool in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]):
         done = subprocess.run([sys.executable, "-m", *tool], capture_output=True, text=True, cwd=ROOT, check=False)

@@ -245,7 +245,7 @@ print("done", flush=True)
 """
 
 
-@pytest.mark.long
+@pytest.mark.long(20)
 @pytest.mark.timeout(60 + 30 * KILLS)
 def test_a_killed_process_leaves_what_it_has_read(tiny_models: Models, tmp_path: Path) -> None:
     folders = {kind: tiny_models(kind) for kind in ("llama", HYBRID)}
