@@ -1,11 +1,14 @@
-"""From a plan and a conversation to the token ids of one prompt, with the lengths at which its state is worth keeping."""
+"""From a plan and a conversation to the token ids of one prompt, with the lengths at which its state is worth keeping; which
+tokens end the answer, and what a backend says of the prompt, in words of its sources.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from longctx import prompts
+from longctx.backends.base import Reuse
 from longctx.errors import UsageError
 from longctx.plans import Plan
 from longctx.speech import END_OF_THINK, THINK
@@ -13,6 +16,8 @@ from longctx.stream import Sight, TokenStream
 
 #: Least room for an answer; a question that leaves less is refused.
 LEAST_ANSWER = 16
+#: Control strings that end a turn in the families we know, besides those that a model's own configs name.
+TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|endoftext|>")
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,22 @@ def assemble_fitting(
         f"the prompt takes {len(prompt.ids):,} tokens and the window has {plan.window:,}",
         hint="ask a shorter question, or plan a larger window",
     )
+
+
+def stop_ids(plan: Plan) -> list[int]:
+    """Tokens that end an answer: those that the model's configs name, and those that end a turn in the families we know."""
+    added = plan.tokenizer.added
+    ends = (plan.files.special.get("eos_token", ""), *TURN_ENDS)
+    return sorted({*plan.files.stop_tokens, *(added[text] for text in ends if text in added)})
+
+
+def with_source(reuse: Reuse, prompt: Prompt, plan: Plan) -> Reuse:
+    """The reuse, with the source from which on the text is another one than before."""
+    start = prompt.head - len(plan.stream)
+    if not plan.whole or reuse.known is None or not start <= reuse.known < prompt.head:
+        return reuse
+    path = plan.stream.span(reuse.known - start).path
+    return replace(reuse, miss_reason=f"{reuse.miss_reason}, in {path} or after it") if path else reuse
 
 
 def _visuals(plan: Plan, stream: TokenStream, start: int) -> Sight | None:

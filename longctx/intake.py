@@ -39,8 +39,8 @@ def read(
         the corpus, with what changes rarely first, and a row in its manifest for every path met.
 
     Raises:
-        UsageError: no path, a pattern that is none, no such engine; a budget that is no number of tokens, or too small for a
-            single name.
+        UsageError: no path, a pattern that is none, no such engine, a password that is no text; a budget that is no number of
+            tokens, or too small for a single name.
         MissingPackageError: the engine that was asked for is not installed.
         SourceNotFoundError: a path does not exist, or is an address: nothing is fetched.
         EmptyCorpusError: nothing readable was found.

@@ -25,7 +25,7 @@ def put(file: Path, data: bytes) -> None:
         file: in a folder that is made where it is missing.
         data: what it holds.
     """
-    import tempfile  # with what it imports slower than all of this module's callers need where nothing is kept
+    import tempfile  # slow to import, and seldom needed
 
     with suppress(OSError):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -51,3 +51,27 @@ def prune(folder: Path, most: int) -> None:
             most -= status.st_size
             if most < 0 or (file.name.startswith(".") and time.time() - status.st_mtime > _STALE):
                 file.unlink(missing_ok=True)
+
+
+def settle(made: Path, place: Path) -> None:
+    """Move a folder that was made aside, as a whole, to where it is kept; where another process was quicker, its own stays.
+
+    Args:
+        made: the folder, on the file system of its place.
+        place: what stands there is complete.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("first", "second"):
+    ...         made = Path(folder, name)
+    ...         made.mkdir()
+    ...         made.joinpath("by").touch()
+    ...         settle(made, Path(folder, "kept"))
+    ...     sorted(path.name for path in Path(folder).iterdir())
+    ['kept', 'second']
+    """
+    try:
+        made.replace(place)
+    except OSError:
+        if not place.is_dir():
+            raise

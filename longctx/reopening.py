@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from longctx.backends.base import Sampling
 from longctx.citations import Citation, again, referring, unmarked
 from longctx.conversations import Conversation, SourceRead, Turn, sources_of
 from longctx.corpus import Corpus
+from longctx.errors import ConversationError, UsageError
 from longctx.outcomes import Outcome
 from longctx.stream import Tokenizer
 
@@ -95,6 +97,20 @@ def outcome(saved: Conversation, number: int, corpus: Corpus, model: str, tokeni
         notes.append(f"{lost:,} of {len(cited):,} citations no longer hold")
     ids = _ids(turn, cited, tokenizer, tokenizer.fingerprint == saved.tokenizer)
     return replace(turn.outcome, citations=cited, ids=ids, differences=tuple(notes))
+
+
+def sampling(turn: Turn) -> Sampling:
+    """How a saved turn was asked, for the turns that follow it.
+
+    Raises:
+        ConversationError: its options are out of range.
+    """
+    asked = Sampling(**{key: value for key, value in turn.options.items() if key != "thinking"})
+    try:
+        asked.check()
+    except UsageError as error:
+        raise ConversationError(f"the turn {turn.question!r} cannot be gone on with: {error.message}") from error
+    return asked
 
 
 def _differences(saved: Conversation, changes: Changes, model: str, tokenizer: Tokenizer) -> list[str]:

@@ -1,4 +1,6 @@
-"""What of a plan's corpus is read for one question where not all of it fits, and what is left out then."""
+"""What of a plan's corpus is read for one question where not all of it fits, what is left out then, and what the question
+points at.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from longctx import citations, retrieval
+from longctx import citations, prompts, retrieval
+from longctx.corpus import clock
 from longctx.plans import Plan
 from longctx.stream import TokenStream
 
@@ -43,6 +46,14 @@ def for_question(plan: Plan, among: retrieval.Index, question: str) -> tuple[Tok
     note = f"{len(choice.ids):,} of {len(segments) - len(read):,} segments were chosen for this question: {choice.reason}"
     note += f"; {len(read):,} more are read for every question, within their budgets" if read else ""
     return stream.select([*choice.ids, *read]), note
+
+
+def pointed(plan: Plan, question: str) -> str:
+    """The question, and what recordings hold at the times that it names: so close to it, a weak model looks there too."""
+    segments = plan.corpus.segments
+    places = ((time, number) for time in citations.named(question) for number in citations.held(time, segments, segments))
+    notes = (prompts.point(clock(time), number, segments[number].text) for time, number in places)
+    return "".join((question, *notes))
 
 
 def left_out(plan: Plan, seen: frozenset[int]) -> list[Mapping[str, Any]]:

@@ -15,12 +15,12 @@ from typing import Any
 
 from longctx import citations, conversations, engines, prompts, reopening, retrieval, selection, showing, sources
 from longctx.answers import Answer
-from longctx.assembly import Exchange, Prompt, assemble, assemble_fitting
+from longctx.assembly import Exchange, Prompt, assemble, assemble_fitting, stop_ids, with_source
 from longctx.backends.base import Reuse, Sampling
 from longctx.conversations import Conversation, Turn
-from longctx.corpus import Corpus, clock
+from longctx.corpus import Corpus
 from longctx.engines import Make
-from longctx.errors import ClosedError, ConversationError, FramesLostError, Stopped, UsageError
+from longctx.errors import ClosedError, FramesLostError, Stopped, UsageError
 from longctx.jobs import Job, in_kernel
 from longctx.models import with_weights
 from longctx.outcomes import Outcome
@@ -31,8 +31,6 @@ from longctx.stream import TokenStream
 from longctx.summaries import Summary, parts_of, summarize
 
 MATCHED = "the model named no segment; longctx matched its sentences to the sources"
-#: Control strings that end a turn in the families we know, besides those that a model's own configs name.
-TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|endoftext|>")
 
 
 class Session:
@@ -277,17 +275,9 @@ class Session:
             prompt = prompt or assembled()
             try:
                 reuse = self._engine.backend.prefill(prompt.ids, job, marks=prompt.marks, visuals=prompt.visuals)
-                return self._placed(reuse, prompt), prompt
+                return with_source(reuse, prompt, self.plan), prompt
             except FramesLostError as error:  # fewer frames each time, so this ends
                 self.plan, self._index, prompt = without_frames(self.plan, error.path, error.places, job), None, None
-
-    def _placed(self, reuse: Reuse, prompt: Prompt) -> Reuse:
-        """The reuse, with the source from which on the text is another one than before."""
-        start = prompt.head - len(self.plan.stream)
-        if not self.plan.whole or reuse.known is None or not start <= reuse.known < prompt.head:
-            return reuse
-        path = self.plan.stream.span(reuse.known - start).path
-        return replace(reuse, miss_reason=f"{reuse.miss_reason}, in {path} or after it") if path else reuse
 
     def _ask(self, question: str, before: Answer | None, sampling: Sampling, thinking: bool | None, show: bool) -> Answer:
         _check(question, sampling)
@@ -311,7 +301,9 @@ class Session:
 
     def _history(self, answer: Answer) -> tuple[Exchange, ...]:
         """The turns up to an answer, as a follow-up has them before it; waits for its end."""
-        return tuple(Exchange(self._pointed(told.question), told.text, told.outcome.ids) for told in answer.turns)
+        return tuple(
+            Exchange(selection.pointed(self.plan, told.question), told.text, told.outcome.ids) for told in answer.turns
+        )
 
     def _conversation(self, turns: Sequence[Turn]) -> Conversation:
         """Turns with what they are with: the model, and the corpus as it is."""
@@ -323,7 +315,7 @@ class Session:
     def _reopened(self, saved: Conversation, number: int, before: Answer | None) -> Answer:
         """A turn of a saved conversation; it is checked on the worker, since pictures may have to be read as text before."""
         turn = saved.turns[number]
-        answer = self._turn(turn.question, before, _sampling(turn), turn.options.get("thinking"))
+        answer = self._turn(turn.question, before, reopening.sampling(turn), turn.options.get("thinking"))
         answer.partial, answer.partial_reasoning = turn.outcome.text, turn.outcome.reasoning
 
         def check(job: Job[Outcome]) -> Outcome:
@@ -343,7 +335,9 @@ class Session:
 
         def prompt() -> Prompt:
             stream, chosen = self._segments_for(answer.question)
-            made, dropped = assemble_fitting(self.plan, stream, self._pointed(answer.question), history, thinking)
+            made, dropped = assemble_fitting(
+                self.plan, stream, selection.pointed(self.plan, answer.question), history, thinking
+            )
             notes[:] = [f"the turn {told.question!r} no longer fits and was left out" for told in dropped]
             notes.extend(filter(None, (chosen, *self.plan.notes)))
             return made
@@ -382,7 +376,7 @@ class Session:
             if self._read is not None:
                 (reuse, seconds), self._read = self._read, None
                 speech.began -= seconds
-            for token in backend.decode(replace(sampling, max_tokens=room), self._stop_ids, job):
+            for token in backend.decode(replace(sampling, max_tokens=room), stop_ids(self.plan), job):
                 tell(*speech.push(token))
                 job.report("answer", speech.count, room, memory=backend.memory())
         except Stopped:
@@ -417,13 +411,6 @@ class Session:
         self._index = self._index or selection.index(self.plan)
         return selection.for_question(self.plan, self._index, question)
 
-    def _pointed(self, question: str) -> str:
-        """The question, and what recordings hold at the times that it names: so close to it, a weak model looks there too."""
-        segments = self.corpus.segments
-        places = ((time, number) for time in citations.named(question) for number in citations.held(time, segments, segments))
-        notes = (prompts.point(clock(time), number, segments[number].text) for time, number in places)
-        return "".join((question, *notes))
-
     def _summarize(self, job: Job[None], summary: Summary, sampling: Sampling) -> None:
         self.loading.result()
         whole, budget = self.plan.whole, self.plan.figures.segment_budget
@@ -437,12 +424,6 @@ class Session:
 
         parts = parts_of(self.corpus, self.plan.stream.tokens_per_segment, budget)
         summarize(summary, parts, speak, whole, job)
-
-    @property
-    def _stop_ids(self) -> list[int]:
-        added = self.plan.tokenizer.added
-        ends = (self.plan.files.special.get("eos_token", ""), *TURN_ENDS)
-        return sorted({*self.plan.files.stop_tokens, *(added[text] for text in ends if text in added)})
 
     def _show(self, what: Answer | citations.Citation) -> None:
         showing.show(what, lambda: self.corpus)
@@ -500,16 +481,6 @@ def _check(question: str, sampling: Sampling) -> None:
     if not isinstance(question, str) or not question.strip():
         raise UsageError(f"the question is empty: {question!r}", hint="ask something")
     sampling.check()
-
-
-def _sampling(turn: Turn) -> Sampling:
-    """How a saved turn was asked."""
-    sampling = Sampling(**{key: value for key, value in turn.options.items() if key != "thinking"})
-    try:
-        sampling.check()
-    except UsageError as error:
-        raise ConversationError(f"the turn {turn.question!r} cannot be gone on with: {error.message}") from error
-    return sampling
 
 
 def _names(corpus: Corpus) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
+from longctx import conversations
 from longctx.answers import Answer
 from longctx.backends.base import Memory
 from longctx.citations import Citation
@@ -243,16 +244,9 @@ def citation_state(citation: Citation, corpus: Corpus, *, side: int = 0) -> Cita
     """
     origin = citation.origin
     alt, picture, remark = sight(citation, corpus, side)
-    return CitationState(
-        number=citation.number,
-        label=citation.label,
-        where=citation.where,
-        quote=citation.quote,
-        verified=citation.verified,
-        basis=citation.basis,
+    return replace(
+        conversations.citation_state(citation),
         lines=source_lines(citation, corpus),
-        note=citation.remark,
-        page=origin.number if isinstance(origin, Page) else None,
         box=origin.box if isinstance(origin, Page) else None,
         picture=picture,
         picture_alt=alt,

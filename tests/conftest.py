@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # the cores are taken by processes; threads that wait for each other cost more than they help
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
@@ -21,6 +27,34 @@ ROOT = Path(__file__).parents[1]
 #: The oldest ipykernel that we support, and what it needs that the current one does not.
 OLD_IPYKERNEL = ("ipykernel==6.31.0", "nest-asyncio==1.6.0")
 LOCAL = {"localhost", "127.0.0.1", "::1", "", None}
+#: Memory that a process of tests takes at the most, with a model in it and the kernels and workers that it starts.
+PROCESS_BYTES = 4_000_000_000
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What ``-n auto`` starts: a process for each core, as far as memory goes."""
+    import psutil
+
+    return max(1, min(os.cpu_count() or 1, psutil.virtual_memory().total // PROCESS_BYTES))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes run the tests, the longest come first: at the end none waits for another."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=_seconds, reverse=True)
+
+
+def _seconds(item: pytest.Item) -> float:
+    """What a test takes, roughly; 0 where nobody says that it is long."""
+    long = item.get_closest_marker("long")
+    return float(long.args[0]) if long else 0.0
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: it is not looked through again whenever an engine is closed, half a second each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +74,17 @@ def embedded_model() -> Path:
     """The embedded default, fetched and converted into the user's cache on the first run, checked by sha256."""
     from longctx import planning
 
-    return planning.embedded_model().folder
+    with one_at_a_time("embedded"):
+        return planning.embedded_model().folder
+
+
+def one_at_a_time(what: str) -> FileLock:
+    """A lock among the processes that run tests: what one of them fetches, the others find."""
+    import platformdirs
+
+    folder = Path(platformdirs.user_cache_dir("longctx-tests"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{what}.lock")
 
 
 @pytest.fixture(scope="session")
@@ -57,15 +101,20 @@ def old_ipykernel() -> Path:
     import platformdirs
 
     folder = Path(platformdirs.user_cache_dir("longctx-tests"), "-".join(OLD_IPYKERNEL).replace("==", "-"))
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-            whole = Path(temporary, "whole")
-            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(whole), *OLD_IPYKERNEL]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
-            whole.rename(folder)
+    with one_at_a_time("ipykernel"):
+        if not folder.is_dir():
+            _install(OLD_IPYKERNEL, folder)
     return folder
+
+
+def _install(packages: Sequence[str], folder: Path) -> None:
+    """Install packages into a folder of their own, as a whole or not at all."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        whole = Path(temporary, "whole")
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(whole), *packages]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        whole.rename(folder)
 
 
 @pytest.fixture(params=["7.", "6.31."])

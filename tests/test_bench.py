@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.long(40)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the anonymous peak is read from /proc")

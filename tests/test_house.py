@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import longctx
 
 ROOT = Path(__file__).parent.parent
@@ -16,7 +18,7 @@ PACKAGE = ROOT / "longctx"
 #: Rooms from the ground up; those of one line do not know each other.
 FLOORS = [
     ["errors"],
-    ["jobs", "places", "words"],
+    ["arguments", "jobs", "places", "words"],
     ["corpus", "blocks"],
     ["sources", "stream", "planner", "models", "prefixes", "retrieval", "prompts", "views", "citations"],
     ["outcomes"],
@@ -137,6 +139,7 @@ def test_the_version_is_the_one_of_the_distribution() -> None:
     assert f'version = "{longctx.__version__}"' in text
 
 
+@pytest.mark.long(15)
 def test_the_code_is_clean_and_typed() -> None:
     for tool in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]):
         done = subprocess.run([sys.executable, "-m", *tool], capture_output=True, text=True, cwd=ROOT, check=False)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.long(15)
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MEASURING = ROOT / "notebooks" / "04_long_context.ipynb"
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -42,6 +43,7 @@ def test_a_notebook_runs_and_its_saved_outputs_are_final(path: Path, embedded_mo
     check_outputs(run_notebook(path, ROOT / "notebooks"))
 
 
+@pytest.mark.long(120)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_notebook_that_measures_shows_what_yarn_is_worth(embedded_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LONGCTX_NLL_TOKENS", "2048")  # all of it takes minutes, and SmolLM2 breaks far past its window only

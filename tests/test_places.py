@@ -1,4 +1,4 @@
-"""What is kept on disk: whole, private, within a size."""
+"""What is kept on disk: whole, private, within a size, once."""
 
 import os
 import stat
@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from longctx.places import prune, put
+from longctx.places import prune, put, settle
 
 
 def test_a_file_is_kept_for_its_owner_alone_and_nothing_beside_it(tmp_path):
@@ -51,3 +51,18 @@ def test_what_a_killed_process_left_is_removed_a_day_later(tmp_path, age, left):
     os.utime(tmp_path / ".half", (time.time() - age,) * 2)
     prune(tmp_path, 1000)
     assert os.listdir(tmp_path) == left
+
+
+def test_of_two_processes_that_made_the_same_the_first_is_kept_and_neither_fails(tmp_path):
+    for who in ("first", "second"):
+        (tmp_path / who).mkdir()
+        (tmp_path / who / "by").write_text(who)
+        settle(tmp_path / who, tmp_path / "kept")
+    assert (tmp_path / "kept" / "by").read_text() == "first"
+
+
+def test_a_folder_that_cannot_be_kept_is_an_error(tmp_path):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "kept").write_text("a file stands there")
+    with pytest.raises(OSError, match="kept"):
+        settle(tmp_path / "made", tmp_path / "kept")

@@ -35,6 +35,7 @@ answer
 MEASURE = "assert answer.usage.new_tokens == 4\nprint(process_memory())"
 
 
+@pytest.mark.long(20)
 @pytest.mark.parametrize("ipykernel", ["7."], indirect=True)  # IPython keeps the values, and is the same on both
 def test_ten_reruns_of_the_same_cells_end_within_100_mb_of_the_first(
     embedded_model: Path, ipykernel: None, tmp_path: Path

@@ -20,7 +20,7 @@ from longctx.views import conversation as view
 from longctx.views.answer import AnswerState
 from longctx.views.citations import CitationState
 
-__all__ = ["Conversation", "SourceRead", "Turn", "check_free", "export", "read", "sources_of", "write"]
+__all__ = ["Conversation", "SourceRead", "Turn", "check_free", "citation_state", "export", "read", "sources_of", "write"]
 
 FORMAT, VERSION = "longctx-conversation", 1
 #: Sources that a title names.
@@ -215,14 +215,15 @@ def _answer_state(turn: Turn) -> AnswerState:
         text=outcome.text,
         reasoning=outcome.reasoning,
         state="stopped" if outcome.stopped else "done",
-        citations=[_citation_state(citation) for citation in outcome.citations],
+        citations=[citation_state(citation) for citation in outcome.citations],
         unsupported=outcome.unsupported,
         left_out=outcome.left_out,
         notes=[*outcome.differences, *outcome.notes],
     )
 
 
-def _citation_state(citation: Citation) -> CitationState:
+def citation_state(citation: Citation) -> CitationState:
+    """A citation as views show it, without its sources."""
     return CitationState(
         number=citation.number,
         label=citation.label,

@@ -74,11 +74,7 @@ def read(
         the corpus, with what changes rarely first, and a row in its manifest for every path met.
 
     Raises:
-        UsageError: no path, a pattern that is none, no such engine, a password that is no text.
-        MissingPackageError: the engine that was asked for is not installed.
-        SourceNotFoundError: a path does not exist, or is an address: nothing is fetched.
-        EmptyCorpusError: nothing readable was found.
-        Stopped: the job was stopped.
+        LongctxError: as :func:`longctx.read`, which passes its options on to here.
 
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

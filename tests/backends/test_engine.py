@@ -9,31 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from longctx.backends.base import LoadSpec, Sampling
+from longctx.backends.base import Sampling
 from longctx.backends.transformers.engine import TransformersBackend
 from longctx.errors import ClosedError, ModelDamagedError, Stopped, UsageError
-from longctx.jobs import Job
+from tests.tiny_engines import backend, job, tokens
 
 KINDS = ["llama", "qwen3_5", "qwen3_5_moe"]
 TOLERANCE = 1e-5
 GREEDY = Sampling(temperature=0, max_tokens=12)
-
-
-def job() -> Job[None]:
-    return Job(lambda job: None, title="test")
-
-
-def backend(folder: Path, cache: Path, **options: Any) -> TransformersBackend:
-    spec = LoadSpec(
-        name=folder.name, folder=folder, bits=16, device="cpu", chunk=64, cache_folder=cache, dtype="float32", **options
-    )
-    made = TransformersBackend(spec)
-    made.load(job())
-    return made
-
-
-def tokens(count: int, seed: int = 0) -> list[int]:
-    return torch.randint(0, 512, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
 
 
 def reference(engine: TransformersBackend, ids: list[int]) -> torch.Tensor:

@@ -12,14 +12,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longctx.backends.base import LoadSpec, Sampling
+from longctx.backends.base import Sampling
 from longctx.backends.transformers import attention, packed
 from longctx.backends.transformers import engine as engines
 from longctx.backends.transformers.cache import GrowingLayer
-from longctx.backends.transformers.engine import TransformersBackend
 from longctx.backends.transformers.packed import CODECS, Int4, Int8, Int8Channels, PackedLayer
 from longctx.errors import ModelError
-from longctx.jobs import Job
+from tests.tiny_engines import backend, job, tokens
 
 KINDS = ["llama", "qwen3_5", "qwen3_5_moe"]
 PACKED = ["int8", "int4"]
@@ -31,21 +30,6 @@ Models = Callable[[str], Path]
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several blocks, none of which ends where a step does."""
     monkeypatch.setattr(packed, "BLOCK", 50)
-
-
-def job() -> Job[None]:
-    return Job(lambda job: None, title="test")
-
-
-def backend(folder: Path, cache: Path, **options: Any) -> TransformersBackend:
-    given = {"bits": 16, "device": "cpu", "chunk": 64, "dtype": "float32", **options}
-    made = TransformersBackend(LoadSpec(name=folder.name, folder=folder, cache_folder=cache, **given))
-    made.load(job())
-    return made
-
-
-def tokens(count: int, seed: int = 0) -> list[int]:
-    return torch.randint(0, 512, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
 
 
 def states(seed: int, scale: float, count: int = 7) -> torch.Tensor:

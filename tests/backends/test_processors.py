@@ -15,15 +15,15 @@ import pytest
 import torch
 import transformers as hf
 
-from longctx.backends.base import LoadSpec, Sampling
+from longctx.backends.base import Sampling
 from longctx.backends.transformers.engine import TransformersBackend
 from longctx.backends.transformers.processors import THREE_AXES, ProcessorVision
 from longctx.corpus import Frame, Visual
 from longctx.errors import MissingPackageError, ModelDamagedError, ModelError
-from longctx.jobs import Job
 from longctx.stream import Look, Sight, Tokenizer
 from tests.families import FAMILIES
 from tests.pictures import Noise
+from tests.tiny_engines import backend, job, tokens
 
 TOLERANCE = 1e-5
 #: Those that every test goes through; the others are like one of them in most.
@@ -56,19 +56,8 @@ def folder(request: pytest.FixtureRequest, folders: Callable[[str], Path]) -> Pa
     return folders(request.param)
 
 
-def job() -> Job[None]:
-    return Job(lambda job: None, title="test")
-
-
-def backend(folder: Path, cache: Path, **options: Any) -> TransformersBackend:
-    settings = {"bits": 16, "device": "cpu", "chunk": 64, "cache_folder": cache, "dtype": "float32", **options}
-    made = TransformersBackend(LoadSpec(name=folder.name, folder=folder, **settings))
-    made.load(job())
-    return made
-
-
 def text(count: int, seed: int) -> list[int]:
-    return torch.randint(0, 399, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
+    return tokens(count, seed, below=399)  # no control token
 
 
 def vision(folder: Path) -> ProcessorVision:

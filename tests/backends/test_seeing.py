@@ -11,34 +11,23 @@ import numpy as np
 import pytest
 import torch
 
-from longctx.backends.base import LoadSpec, Sampling
+from longctx.backends.base import Sampling
 from longctx.backends.transformers.chunks import ends
 from longctx.backends.transformers.engine import TransformersBackend
 from longctx.corpus import Frame, Visual
 from longctx.errors import FramesLostError, Stopped
-from longctx.jobs import Job
 from longctx.models import ModelFiles
 from longctx.stream import Look, QwenVision, Sight, Tokenizer
 from tests.pictures import Noise
+from tests.tiny_engines import backend, job, tokens
 
 KINDS = ["qwen3_5", "qwen3_5_moe"]
 TOLERANCE = 1e-5
 GREEDY = Sampling(temperature=0, max_tokens=8)
 
 
-def job() -> Job[None]:
-    return Job(lambda job: None, title="test")
-
-
-def backend(folder: Path, cache: Path, **options: Any) -> TransformersBackend:
-    settings = {"bits": 16, "device": "cpu", "chunk": 64, "cache_folder": cache, "dtype": "float32", **options}
-    made = TransformersBackend(LoadSpec(name=folder.name, folder=folder, **settings))
-    made.load(job())
-    return made
-
-
 def text(count: int, seed: int) -> list[int]:
-    return torch.randint(0, 399, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
+    return tokens(count, seed, below=399)  # no control token
 
 
 class Prompt:

@@ -10,19 +10,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from longctx.backends.base import LoadSpec
 from longctx.backends.transformers.engine import TransformersBackend
 from longctx.blocks import beside
 from longctx.errors import Stopped
 from longctx.jobs import Job
 from longctx.planner.memory import SNAPSHOT_SHARE
 from longctx.prefixes import _LEASE, _WRITING, SUFFIX, PrefixStore
+from tests import tiny_engines
+from tests.tiny_engines import job, tokens
 
 ROOT = Path(__file__).parents[2]
 KINDS = ["llama", "qwen3_5", "qwen3_5_moe"]
@@ -34,19 +36,8 @@ KILLS = int(os.environ.get("LONGCTX_KILLS", "5"))
 Models = Callable[[str], Path]
 
 
-def job() -> Job[None]:
-    return Job(lambda job: None, title="test")
-
-
 def backend(folder: Path, prefixes: Path | None, **more: Any) -> TransformersBackend:
-    settings = {"bits": 16, "device": "cpu", "chunk": CHUNK, "cache_folder": folder, "dtype": "float32", **more}
-    made = TransformersBackend(LoadSpec(name=folder.name, folder=folder, prefix_folder=prefixes, **settings))  # type: ignore[arg-type]
-    made.load(job())
-    return made
-
-
-def tokens(count: int, seed: int = 0) -> list[int]:
-    return torch.randint(0, 512, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
+    return tiny_engines.backend(folder, folder, prefix_folder=prefixes, chunk=CHUNK, **more)
 
 
 def edited(head: list[int], at: int) -> list[int]:
@@ -55,9 +46,14 @@ def edited(head: list[int], at: int) -> list[int]:
 
 def fresh(folder: Path, ids: list[int]) -> torch.Tensor:
     """The logits of a prefill that knows of no store."""
+    return _fresh(folder, tuple(ids))
+
+
+@cache
+def _fresh(folder: Path, ids: tuple[int, ...]) -> torch.Tensor:
     engine = backend(folder, None)
-    engine.prefill(ids, job(), marks=(len(ids),))
-    return engine.logits
+    engine.prefill(list(ids), job(), marks=(len(ids),))
+    return engine.logits.clone()
 
 
 def snapshots(folder: Path) -> dict[str, int]:
@@ -235,19 +231,21 @@ def test_a_folder_that_vanishes_between_questions_costs_nothing_but_what_was_in_
 CHILD = """
 import sys
 from pathlib import Path
-from tests.backends.test_stored import LENGTH, backend, tokens
 from longctx.jobs import Job
+from tests.tiny_engines import backend, tokens
 
-engine = backend(Path(sys.argv[1]), Path(sys.argv[2]))
+folder, store, length, chunk = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+engine = backend(folder, folder, prefix_folder=store, chunk=chunk)
 class Telling(Job):
     def report(self, stage, done, *rest, **more):
         print(done, flush=True)
 print("reads", flush=True)
-engine.prefill(tokens(LENGTH), Telling(lambda job: None, title="test"), marks=(LENGTH,))
+engine.prefill(tokens(length), Telling(lambda job: None, title="test"), marks=(length,))
 print("done", flush=True)
 """
 
 
+@pytest.mark.long(20)
 @pytest.mark.timeout(60 + 30 * KILLS)
 def test_a_killed_process_leaves_what_it_has_read(tiny_models: Models, tmp_path: Path) -> None:
     folders = {kind: tiny_models(kind) for kind in ("llama", HYBRID)}
@@ -270,7 +268,7 @@ def test_a_killed_process_leaves_what_it_has_read(tiny_models: Models, tmp_path:
 
 def _killed(folder: Path, store: Path, chunks: int, after: float) -> int:
     """Have a process read, and kill it some seconds after so many chunks; the tokens that it said it has read."""
-    command = [sys.executable, "-c", CHILD, str(folder), str(store)]
+    command = [sys.executable, "-c", CHILD, str(folder), str(store), str(LENGTH), str(CHUNK)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         try:

@@ -21,12 +21,14 @@ import resource
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import psutil
+
+from tests.peaks import below, peak, proportional
 
 PAGES = 2000
 #: Times as long as get_text; times faster than pymupdf4llm; bytes.
@@ -112,49 +114,19 @@ def _memory(file: str) -> int:
     command = [sys.executable, "-W", "ignore", "-m", "tests.bench.pdf", "longctx", file]
     environment = os.environ | {"LONGCTX_CACHE": str(Path(file).with_name("cache of memory"))}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:
-        with _peak(process.pid) as peak:
+        with peak(lambda: _tree(process.pid), every=0.05) as highest:
             process.wait()
         if process.returncode:
             raise RuntimeError(f"reading {file} failed")
-    return peak[0]
-
-
-@contextmanager
-def _peak(pid: int) -> Iterator[list[int]]:
-    result, ended = [0], threading.Event()
-
-    def sample() -> None:
-        while not ended.wait(0.05):
-            result[0] = max(result[0], _tree(pid))
-
-    thread = threading.Thread(target=sample)
-    thread.start()
-    try:
-        yield result
-    finally:
-        ended.set()
-        thread.join()
+    return highest[0]
 
 
 def _tree(pid: int) -> int:
-    import psutil
-
+    """Bytes of a process and all its children; 0 once it has ended."""
     try:
-        process = psutil.Process(pid)
-        found = [process, *process.children(recursive=True)]
+        return sum(map(proportional, [psutil.Process(pid), *below(pid)]))
     except psutil.Error:
         return 0
-    return sum(map(_held, found))
-
-
-def _held(process: Any) -> int:
-    import psutil
-
-    try:
-        memory = process.memory_full_info()
-    except psutil.Error:
-        return 0  # it has just ended
-    return int(getattr(memory, "pss", memory.rss))
 
 
 # -- in processes of their own ---------------------------------------------------------------------------------------

@@ -12,12 +12,11 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.peaks import below, peak
 
 FRAMES, FEWER = 3600, 360
 WIDTH, HEIGHT, FPS = 448, 256, 10
@@ -72,12 +71,13 @@ def main(folder: str, frames: str, variant: str) -> None:
     assert prompt.visuals is not None
     engine = TransformersBackend(plan.spec(plan.files))
     engine.load(job)
-    with _peak() as peak:
+    baseline = _anonymous()
+    with peak(_anonymous) as highest:
         visuals: Any = prompt.visuals if variant == "streaming" else _Whole(prompt.visuals)
         engine.prefill(prompt.ids, job, marks=prompt.marks, visuals=visuals)
     kv = planner.kv_cache(Geometry.from_config(plan.files.config), len(prompt.ids), Precision(16, plan.figures.dtype))
     shown = sum(len(look.places) for _, look in plan.stream.looks)
-    print(json.dumps({"frames": shown, "tokens": len(prompt.ids), "kv": kv, "beyond_kv": peak[0] - kv}))
+    print(json.dumps({"frames": shown, "tokens": len(prompt.ids), "kv": kv, "beyond_kv": highest[0] - baseline - kv}))
 
 
 class _Whole:
@@ -99,30 +99,10 @@ def _go_on() -> None:
     """Nobody stops a benchmark."""
 
 
-@contextmanager
-def _peak() -> Iterator[list[int]]:
-    """The highest memory of this process and its children above what they hold now; filled in at the end."""
-    result, ended, baseline = [0], threading.Event(), _anonymous()
-
-    def sample() -> None:
-        while not ended.wait(0.02):
-            result[0] = max(result[0], _anonymous() - baseline)
-
-    thread = threading.Thread(target=sample)
-    thread.start()
-    try:
-        yield result
-    finally:
-        ended.set()
-        thread.join()
-
-
 def _anonymous() -> int:
     """Bytes that only this process and its children hold; a child that has yet to begin its own program shares its parent's."""
-    import psutil
-
     own = Path("/proc/self")
-    children = [Path(f"/proc/{child.pid}") for child in psutil.Process().children(recursive=True)]
+    children = [Path(f"/proc/{child.pid}") for child in below()]
     command = (own / "cmdline").read_bytes()
     return sum(_held(process) for process in (own, *children) if process is own or _command(process) not in (command, b""))
 

@@ -7,23 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longctx.errors import UsageError
-from longctx.planner import Claim, Device, Geometry, check_budgets, divide
+from longctx.planner import Claim, check_budgets, divide
 from longctx.planner.allotments import LEAST_REST
+from tests.planner.published import CPU, GEOMETRY
 
-SMOL = {
-    "model_type": "llama",
-    "hidden_size": 576,
-    "intermediate_size": 1536,
-    "num_hidden_layers": 30,
-    "num_attention_heads": 9,
-    "num_key_value_heads": 3,
-    "vocab_size": 49152,
-    "max_position_embeddings": 8192,
-    "rope_theta": 100000.0,
-    "tie_word_embeddings": True,
-}
-GEOMETRY = Geometry.from_config(SMOL, name="smol")
-CPU = Device("cpu", "CPU", 32 * 10**9, 30 * 10**9)
 #: Of the native window: 8,192 less 1,024 for the conversation and 100 around the sources.
 ROOM = 7_068
 

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,27 +11,7 @@ from hypothesis import strategies as st
 
 from longctx.errors import PlanError, UsageError
 from longctx.planner import Device, Figures, Geometry, Reel, imagined, largest_patch, notes, plan, room, sample
-
-CONFIGS = Path(__file__).parent / "configs"
-SMOL = {
-    "model_type": "llama",
-    "hidden_size": 576,
-    "intermediate_size": 1536,
-    "num_hidden_layers": 30,
-    "num_attention_heads": 9,
-    "num_key_value_heads": 3,
-    "vocab_size": 49152,
-    "max_position_embeddings": 8192,
-    "rope_theta": 100000.0,
-    "tie_word_embeddings": True,
-}
-GEOMETRY = Geometry.from_config(SMOL, name="smol")
-CPU = Device("cpu", "CPU", 32 * 10**9, 30 * 10**9)
-GPU = Device("cuda", "GPU", 24 * 10**9, 24 * 10**9)
-
-
-def qwen(name: str) -> Geometry:
-    return Geometry.from_config(json.loads((CONFIGS / f"Qwen3.5-{name}" / "config.json").read_text()))
+from tests.planner.published import CPU, GEOMETRY, GPU, SMOL, qwen
 
 
 def planned(geometry=GEOMETRY, tokens=6_000, device=CPU, **options) -> Figures:

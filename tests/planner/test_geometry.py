@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,9 +13,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageText
 from longctx.backends.transformers.cache import cache_argument
 from longctx.errors import LongctxError, ModelError, PlanError
 from longctx.planner import Geometry, families, imagined, memory, plan, yarn
+from tests.planner.published import CONFIGS
 from tests.tiny_configs import DELTA, QWEN_EYE, TINY, seeing, text
 
-CONFIGS = Path(__file__).parent / "configs"
 TOTALS = {
     "Qwen3.5-0.8B": 852_985_920,
     "Qwen3.5-2B": 2_213_241_664,

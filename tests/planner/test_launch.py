@@ -12,8 +12,8 @@ import pytest
 from longctx.errors import PlanError, UsageError
 from longctx.planner import launch, servers, yarn
 from longctx.planner.launch import ENGINES, command
+from tests.planner.published import CONFIGS
 
-CONFIGS = Path(__file__).parent / "configs"
 QWEN, SMALL, EXPERTS = (
     json.loads((CONFIGS / f"Qwen3.5-{size}" / "config.json").read_text()) for size in ("4B", "0.8B", "35B-A3B")
 )

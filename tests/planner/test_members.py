@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from longctx.planner import Geometry, members, rope_parameters
+from tests.planner.published import CONFIGS
 
-CONFIGS = Path(__file__).parent / "configs"
 #: As keras-team/keras-hub states them: keras_hub/src/models/qwen3_5/qwen3_5_presets.py at 48b75967,
 #: qwen3_5_moe/qwen3_5_moe_presets.py at f58fbbcc.
 PARAMETERS = {

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,25 +10,10 @@ from longctx.planner import Geometry, memory
 from longctx.planner.geometry import Linear
 from longctx.planner.memory import Precision
 from longctx.planner.towers import Sight
+from tests.planner.published import SMOL, qwen
 
-CONFIGS = Path(__file__).parent / "configs"
-SMOL = {
-    "model_type": "llama",
-    "hidden_size": 576,
-    "intermediate_size": 1536,
-    "num_hidden_layers": 30,
-    "num_attention_heads": 9,
-    "num_key_value_heads": 3,
-    "vocab_size": 49152,
-    "max_position_embeddings": 8192,
-    "tie_word_embeddings": True,
-}
 BF16, NF4, INT8 = Precision(16), Precision(4), Precision(8)
 INT8_KV = Precision(4, kv_dtype="int8")
-
-
-def qwen(name: str) -> Geometry:
-    return Geometry.from_config(json.loads((CONFIGS / f"Qwen3.5-{name}" / "config.json").read_text()))
 
 
 @pytest.mark.parametrize(("outputs", "inputs"), [(64, 64), (96, 192), (1024, 1088)])

@@ -7,6 +7,8 @@ asks fewer of each kind. Names, three-digit values and layouts of prose are of t
 from __future__ import annotations
 
 import argparse
+import gc
+import importlib
 import json
 import math
 import shutil
@@ -29,7 +31,7 @@ from longctx.answers import Answer
 from tests.reference_model import samples
 from tests.reference_model.folder import SHIPPED, WINDOW
 from tests.reference_model.language import Vocabulary
-from tests.reference_model.questions import Question, ask
+from tests.reference_model.questions import SKILLS, Question, ask
 from tests.reference_model.samples import Context, Format
 
 #: Tokens kept for the answer; little, so that the window is full of sources.
@@ -194,13 +196,14 @@ def ask_all(session: lc.Session, context: Context, asked: Iterable[Question]) ->
     return [judge(context, question, answer) for question, answer in answers]
 
 
-def examine(model: Path, tokens: int, skills: Mapping[str, int]) -> tuple[list[Mark], float]:
+def examine(model: Path, tokens: int, skills: Mapping[str, int], put: Sequence[str] = SKILLS) -> tuple[list[Mark], float]:
     """Ask so many questions of each skill over contexts that fill a window.
 
     Args:
         model: its folder.
         tokens: of the window.
         skills: how many questions of each.
+        put: skills whose questions are really put to the model; those of the others only take their places.
 
     Returns:
         the marks, the same questions in the same order for every model; and the factor that was planned.
@@ -210,9 +213,10 @@ def examine(model: Path, tokens: int, skills: Mapping[str, int]) -> tuple[list[M
     while any(count > 0 for count in left.values()):
         with session_over(model, tokens, index) as (session, context, words):
             wanted = {skill: min(count, PER_CONTEXT[tokens]) for skill, count in left.items() if count > 0}
-            for mark in ask_all(session, context, questions(context, words, wanted)):
-                marks.append(mark)
-                left[mark.skill] -= 1
+            made = questions(context, words, wanted)
+            marks += ask_all(session, context, [question for question in made if question.skill in put])
+            for question in made:
+                left[question.skill] -= 1
             factor = session.plan.figures.yarn_factor
             index += 1
     return marks, factor
@@ -227,14 +231,22 @@ def unscaled(model: Path, target: Path) -> Path:
     return copy
 
 
-def side_by_side(settings: Sequence[tuple[Path, int, Mapping[str, int]]]) -> list[tuple[list[Mark], float]]:
+def side_by_side(settings: Sequence[tuple[Path, int, Mapping[str, int], Sequence[str]]]) -> list[tuple[list[Mark], float]]:
     """Several examinations, two at a time: so small a model gains nothing from a second thread.
 
     Args:
         settings: the arguments of :func:`examine`.
     """
-    with ProcessPoolExecutor(PROCESSES, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+    with ProcessPoolExecutor(PROCESSES, get_context("spawn"), _begin) as pool:
         return list(pool.map(examine, *zip(*settings, strict=True)))
+
+
+def _begin() -> None:
+    """In each process. What was imported stays: it is not looked through again whenever a session is closed."""
+    importlib.import_module("longctx.backends.transformers.engine")
+    torch.set_num_threads(1)
+    gc.collect()
+    gc.freeze()
 
 
 def table(model: Path, count: int) -> list[Row]:
@@ -248,10 +260,11 @@ def table(model: Path, count: int) -> list[Row]:
     few, more = {"recall": count, "order": count}, {"recall": count, "order": count, "absent": count}
     with tempfile.TemporaryDirectory() as place:
         plainly = unscaled(model, Path(place, "plain"))
-        settings = ((model, WINDOW, more), (model, far, few), (plainly, far, few))
+        settings = ((model, WINDOW, more, SKILLS), (model, far, few, SKILLS), (plainly, far, few, ["order"]))
         (near, one), (scaled, factor), (plain, _) = side_by_side(settings)
     stated = [mark for mark in near if mark.skill != "absent"]
-    gain = Gain(tuple(a.right - b.right for a, b in zip(scaled, plain, strict=True) if a.skill == "order"))
+    pairs = zip((mark for mark in scaled if mark.skill == "order"), plain, strict=True)
+    gain = Gain(tuple(with_it.right - without.right for with_it, without in pairs))
     return [
         Row("exact recall", WINDOW, one, _score(near, "recall"), 0.95),
         Row("first and latest", WINDOW, one, _score(near, "order"), 0.9),

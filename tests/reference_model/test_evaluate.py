@@ -20,6 +20,7 @@ REACHED = {
 }
 
 
+@pytest.mark.long(60)
 def test_every_skill_is_what_the_card_says_as_far_as_few_questions_can_tell() -> None:
     rows = table(SHIPPED, FEW)
     assert {row.factor for row in rows} == {1.0, 4.0}

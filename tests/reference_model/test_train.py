@@ -13,6 +13,7 @@ from tests.reference_model.batches import Stage
 SHORT = (Stage(4, 128, 512), Stage(4, 160, 512, listing=0.5, citing=0.5))
 
 
+@pytest.mark.long(30)
 def test_a_minute_of_training_lowers_the_loss(tmp_path: Path) -> None:
     losses = train.train(tmp_path, train.SMOKE)
     assert sum(losses[-5:]) / 5 < 0.6 * sum(losses[:5]) / 5

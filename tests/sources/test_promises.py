@@ -19,23 +19,14 @@ from longctx.jobs import Job
 from longctx.sources import read
 from longctx.sources.process import end_idle
 from longctx.sources.promises import HEADING, Told, estimate, fulfil
+from tests import pictures
 from tests.videos import make_video
 
 
 @pytest.fixture(scope="module")
-def slide(pymupdf):
-    """A slide with these lines, as pixels; dark, 640x360."""
-
-    def _slide(*lines):
-        with pymupdf.open() as document:
-            page = document.new_page(width=640, height=360)
-            page.draw_rect(page.rect, fill=(0.1, 0.2, 0.2))
-            for number, line in enumerate(lines):
-                page.insert_text((40, 80 + 70 * number), line, fontsize=30, color=(1, 1, 1))
-            picture = page.get_pixmap(alpha=False)
-            return np.frombuffer(picture.samples, np.uint8).reshape(360, 640, 3).copy()
-
-    return _slide
+def slide():
+    """A slide with these lines, as pixels."""
+    return pictures.slide
 
 
 def png(pixels):

@@ -17,6 +17,7 @@ from typing import Any
 
 from longctx.errors import ModelDamagedError
 from longctx.jobs import WAIT_STEP, Job
+from longctx.places import settle
 
 
 def convert(gguf: Path, target: Path, job: Job[object] | None = None, generation: Mapping[str, Any] | None = None) -> Path:
@@ -37,8 +38,7 @@ def convert(gguf: Path, target: Path, job: Job[object] | None = None, generation
     try:
         _run([sys.executable, "-m", __name__, str(gguf), str(temporary)], job)
         _merge(temporary / "generation_config.json", generation or {})
-        if not target.is_dir():
-            temporary.replace(target)
+        settle(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target

@@ -19,6 +19,7 @@ from longctx.backends.transformers import attention, delta, lean
 from longctx.backends.transformers.measure import given_back
 from longctx.errors import DoesNotFitError, ModelDamagedError, ModelError
 from longctx.jobs import Job
+from longctx.places import settle
 from longctx.planner.yarn import inverse_frequencies
 
 #: bitsandbytes crashes on CPU for other sizes (FACTS of 0.50): out_features by 32, in_features by 64.
@@ -176,8 +177,7 @@ def _keep(model: Any, target: Path) -> None:
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".saving-"))
     try:
         model.save_pretrained(temporary)
-        if not target.is_dir():
-            temporary.replace(target)
+        settle(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -7,10 +7,12 @@ over several of them. Text that is recognised in pictures later is looked throug
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from operator import attrgetter
 
 from longctx.corpus import Cue, Footage, Lines, Segment
 from longctx.sources.parsed import Parsed, counted
@@ -101,11 +103,11 @@ def _goes_on(before: Segment, after: Segment) -> bool:
     return isinstance(one, Lines) and isinstance(other, Lines) and one.cell is None and one.last <= other.first <= one.last + 1
 
 
-def _inside(found: Iterable[Secret], start: int, stop: int) -> Iterator[Secret]:
-    """The parts of secrets that stand between two places, told from the first of these."""
-    for secret in found:
-        if secret.start < stop and secret.stop > start:
-            yield Secret(max(secret.start - start, 0), min(secret.stop, stop) - start, secret.what)
+def _inside(found: Sequence[Secret], start: int, stop: int) -> Iterator[Secret]:
+    """The parts of secrets, which ascend, that stand between two places, told from the first of these."""
+    first, last = bisect_right(found, start, key=attrgetter("stop")), bisect_left(found, stop, key=attrgetter("start"))
+    for secret in found[first:last]:
+        yield Secret(max(secret.start - start, 0), min(secret.stop, stop) - start, secret.what)
 
 
 def _replaced(segment: Segment, own: Sequence[Secret]) -> Segment:

@@ -8,6 +8,7 @@ import pytest
 
 from longctx.corpus import Row, Segment
 from longctx.sources import read
+from tests.peaks import below, peak, resident
 
 
 @pytest.fixture
@@ -46,31 +47,4 @@ def in_box(pymupdf):
 @pytest.fixture
 def watch_memory():
     """The highest memory of any child of this process, in bytes; filled in at the end."""
-    import threading
-    from contextlib import contextmanager
-
-    import psutil
-
-    @contextmanager
-    def _watch():
-        peak, ended = [0], threading.Event()
-
-        def sample():
-            while not ended.wait(0.02):
-                peak[0] = max([peak[0], *map(_rss, psutil.Process().children(recursive=True))])
-
-        thread = threading.Thread(target=sample)
-        thread.start()
-        try:
-            yield peak
-        finally:
-            ended.set()
-            thread.join()
-
-    def _rss(process):
-        try:
-            return process.memory_info().rss
-        except psutil.Error:
-            return 0
-
-    return _watch
+    return lambda: peak(lambda: max(map(resident, below()), default=0))

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from longctx import cli
+from longctx import arguments, cli
 from longctx.errors import UsageError
 from longctx.sources import passwords, read
 
@@ -85,14 +85,14 @@ def test_what_is_no_text_is_wrong_use(locked):
 
 
 def test_the_command_line_takes_it_from_the_environment_or_asks(locked, monkeypatch, capsys):
-    monkeypatch.delenv(cli.PASSWORD, raising=False)
+    monkeypatch.delenv(arguments.PASSWORD, raising=False)
     assert cli.main(["read", str(locked / "a.pdf"), "--password"]) == cli.WRONG_USE
-    assert cli.PASSWORD in capsys.readouterr().err
+    assert arguments.PASSWORD in capsys.readouterr().err
     assert cli.main(["read", str(locked / "a.pdf")]) == cli.FAILED
     assert "encrypted: it opens with a password only" in capsys.readouterr().err
-    monkeypatch.setenv(cli.PASSWORD, USER)
+    monkeypatch.setenv(arguments.PASSWORD, USER)
     assert cli.main(["read", str(locked / "a.pdf")]) == cli.DONE
-    monkeypatch.delenv(cli.PASSWORD)
+    monkeypatch.delenv(arguments.PASSWORD)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr(cli.getpass, "getpass", lambda prompt, stream: OWNER)
     assert cli.main(["read", str(locked / "a.pdf"), "--password"]) == cli.DONE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,9 +33,9 @@ def worker(monkeypatch: pytest.MonkeyPatch):
     """Puts another program in the place of the worker; tells how often it was started."""
     started = []
 
-    def put(program: str, silence: float = 5.0) -> list[str]:
+    def put(program: str) -> list[str]:
         @contextmanager
-        def lent(key: str, **_: float) -> Iterator[ParserProcess]:
+        def lent(key: str, *, silence: float) -> Iterator[ParserProcess]:
             class Counting(ParserProcess):
                 def _started(self):
                     if self._process is None or self._process.poll() is not None:
@@ -95,9 +96,12 @@ def test_files_that_are_all_slow_take_a_bounded_time(worker, monkeypatch):
     assert "slow files" in found[-1].why
 
 
-def test_a_parser_that_hangs_is_stopped(worker):
-    worker("import time; time.sleep(60)", silence=0.3)
+def test_a_parser_that_hangs_is_stopped(worker, monkeypatch):
+    monkeypatch.setattr(shapes, "SILENCE", 0.3)
+    worker("import time; time.sleep(120)")
+    began = time.monotonic()
     assert not shapes.shapes([code("a.py")])["a.py"].parsed
+    assert time.monotonic() - began < 60, "its end was waited for"
 
 
 def test_a_parser_whose_package_is_broken_is_gone_without(worker):

@@ -131,6 +131,11 @@ def test_the_lines_of_a_putty_key_that_are_private_are_found():
         "https://{user}:{password}@{host}/",
         "https://$USER:$TOKEN@github.com/x.git",
         "https://<user>:<password>@github.com",
+        "https://ada:${CI_JOB7_DEPLOY}@github.com/x.git",
+        "https://ada:{settings.deploy9}@github.com/x.git",
+        "mysql://ada:%(deploy9q)s@db/app",
+        "redis://:kV8m…9q@cache",
+        "amqp://ada:kV8***9q@queue",
         '"%s://%s:%s@%s" % parts',
         "postgres://postgres:postgres@db/app",
         "ftp://ada:kV8!mm3q@ftp.example.com/",
@@ -150,9 +155,7 @@ def test_examples_and_programs_hold_no_secrets(text):
 
 
 def test_a_program_that_knows_of_keys_is_left_whole():
-    between = "".join(
-        f"    certificate_chain_of_the_server_{number} = load_certificates_from_folder({number})\n" for number in range(99)
-    )
+    between = "".join(f"    certificate_chain_of_{number} = loadCertificatesFromFolder({number})\n" for number in range(99))
     text = f'BEGIN = "-----BEGIN PRIVATE KEY-----"\n{between}END = "-----END PRIVATE KEY-----"\n'
     assert _found(text) == []
 

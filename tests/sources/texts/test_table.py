@@ -22,7 +22,7 @@ def test_the_first_rows_of_a_table_are_read_and_its_shape_is_told(write, rows):
 
 
 def test_a_small_table_is_read_whole_and_has_a_shape(write, rows):
-    manifest = rows(read(write({"t.tsv": "a\tb\n1\t2, and 3\n", "one.csv": "alone\n"})))
+    manifest = rows(read(write({"t.tsv": "a, so, so\tb\n1, and\t2, and 3\n", "one.csv": "alone\n"})))
     assert (manifest["t.tsv"].status, manifest["t.tsv"].reason) == ("read", "2 rows × 2 columns")
     assert manifest["one.csv"].reason == "1 row × 1 column"
 

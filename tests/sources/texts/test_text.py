@@ -170,7 +170,8 @@ def test_a_few_bad_bytes_do_not_turn_utf8_into_something_else():
 
 
 @pytest.mark.parametrize(
-    "data", [b"\x89PNG\r\n\x1a\n\x00", b"text\x00text\n", bytes(range(1, 256)) * 4, b"\x01\x02\x03\x04abc"]
+    "data",
+    [b"\x89PNG\r\n\x1a\n\x00", b"text\x00text\n", b"text\n" * 99 + b"\x00\n", bytes(range(1, 256)) * 4, b"\x01\x02\x03\x04abc"],
 )
 def test_binary_is_told_from_text(data):
     assert decode(data) is None
