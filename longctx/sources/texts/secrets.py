@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -150,10 +150,19 @@ def _forms(table: str) -> Iterator[_Form]:
         yield _Form(what, tuple(hints.split()), form)
 
 
+def _any_of(words: Sequence[str]) -> str:
+    """A pattern of any of some words, of two that begin alike the longer one; what they share is compared once, as in a trie."""
+    rest: dict[str, list[str]] = {}
+    for word in words:
+        rest.setdefault(word[:1], []).append(word[1:])
+    branches = [re.escape(first) + _any_of(others) for first, others in rest.items() if first]
+    return f"(?:{'|'.join(branches)}){'?' if '' in rest else ''}" if branches else ""
+
+
 _SOLID_FORMS, _FORMS_IN_CONTEXT = tuple(_forms(_TOKENS)), tuple(_forms(_IN_CONTEXT))
-_HINTS = sorted({hint for form in _SOLID_FORMS for hint in form.hints}, key=len, reverse=True)
-_HINT = re.compile("|".join(map(re.escape, _HINTS)))  # of two that begin alike it finds the longer one
+_HINTS = sorted({hint for form in _SOLID_FORMS for hint in form.hints})
 _FORMS_BY_HINT = {hint: [form for form in _SOLID_FORMS if hint.startswith(form.hints)] for hint in _HINTS}
+_HINT = re.compile(_any_of(_HINTS))
 _EXAMPLE = re.compile(
     r"example|(?:^|[-_.])your|xxxxx|\*\*\*|\.\.\.|placeholder|dummy|redacted|0123456789|1234567890|abcdefgh|deadbeef", re.I
 )
