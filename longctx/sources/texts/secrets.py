@@ -151,7 +151,7 @@ def _forms(table: str) -> Iterator[_Form]:
 
 
 def _any_of(words: Sequence[str]) -> str:
-    """A pattern of any of some words, of two that begin alike the longer one; what they share is compared once, as in a trie."""
+    """A pattern of any of some words, of two that begin alike the longer one; their beginnings stand in it once."""
     rest: dict[str, list[str]] = {}
     for word in words:
         rest.setdefault(word[:1], []).append(word[1:])
