@@ -15,6 +15,10 @@ MOST_LINES = 12
 #: A longer line is no signature: minified code.
 LONGEST = 300
 _DECORATOR = re.compile(r"\s*(?:@|#\[|\[\w+.*\]\s*$)")
+#: Lines that go on with a head: its brace, its closing bracket, what is asked of its types.
+_GOES_ON = re.compile(r"[{)]|where\b")
+#: What stands around definitions of Python and is none.
+_CONDITION = re.compile(r"(?:if|elif|else|try|except|finally|with)\b.*:\s*(?:#.*)?$")
 _DOCUMENTED = re.compile(r"\s*[rRuU]?(?:\"\"\"|''')")
 
 
@@ -31,26 +35,37 @@ def heads(lines: Sequence[str], path: str) -> Iterator[tuple[int, int, int, str,
     >>> list(heads("@cache\ndef f(x,\n      y):\n    return x\n".splitlines(keepends=True), "a.py"))
     [(0, 3, 1, 'f', 0)]
     """
-    open_: list[tuple[int, bool]] = []  # indentation of the definitions around a line, and whether each may have members
+    # Indentation of what is around a line, whether each may have members, and whether it is a definition.
+    open_: list[tuple[int, bool, bool]] = []
+    conditions = path.lower().endswith((".py", ".pyi", ".pyw"))
     done = 0
     for index, line in enumerate(lines):
         stripped = line.strip()
         if index < done or not stripped or len(line) > LONGEST:
             continue
         indent = len(line.expandtabs(4)) - len(line.expandtabs(4).lstrip())
+        if open_ and open_[-1][0] == indent and _GOES_ON.match(stripped):
+            continue
         while open_ and open_[-1][0] >= indent:
             open_.pop()
         if (indent and not open_) or (open_ and not open_[-1][1]):
             continue
         if name := defined(stripped, path, inside=bool(open_)):
-            open_.append((indent, holds_members(stripped)))
+            open_.append((indent, holds_members(stripped), True))
             first, done = _decorated(lines, index, done), _end(lines, index)
-            yield first, done, index, name, len(open_) - 1
+            yield first, done, index, name, sum(counts for _, _, counts in open_) - 1
+        elif conditions and _CONDITION.match(stripped):
+            open_.append((indent, True, False))
 
 
 def _decorated(lines: Sequence[str], index: int, least: int) -> int:
-    while index > least and _DECORATOR.match(lines[index - 1]):
-        index -= 1
+    while index > least and (_DECORATOR.match(lines[index - 1]) or lines[index - 1].strip() == ")"):
+        above = index - 1
+        while above > least and index - above < MOST_LINES and not _DECORATOR.match(lines[above]):
+            above -= 1
+        if not _DECORATOR.match(lines[above]):
+            break
+        index = above
     return index
 
 
