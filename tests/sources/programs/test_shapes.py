@@ -140,6 +140,21 @@ def test_a_stop_ends_it():
         ("a.php", "<?php\nclass A\n{\n    public function go()\n    {\n        x();\n    }\n}\n", [("A", 0), ("go", 1)]),
         ("a.rs", "impl A\nwhere\n    T: B,\n{\n    fn go() {\n    }\n}\n", [("A", 0), ("go", 1)]),
         (
+            "a.js",
+            "class A {\n  constructor(a = {}) {\n    go(1);\n  }\n  get size() { return 1; }\n  #own() {\n  }\n  x = f(1);\n}",
+            [("A", 0), ("constructor", 1), ("size", 1), ("#own", 1)],
+        ),
+        (
+            "A.java",
+            "class A {\n  abstract int go(int n);\n  static A of() { return new A(); }\n  int x = f(1);\n}\n",
+            [("A", 0), ("go", 1), ("of", 1)],
+        ),
+        (
+            "a.hpp",
+            "class A {\n public:\n  A() = default;\n  virtual ~A();\n  const B& go(int n) const;\n  int x;\n};\n",
+            [("A", 0), ("A", 1), ("~A", 1), ("go", 1)],
+        ),
+        (
             "a.py",
             "try:\n    import x\nexcept ImportError:\n    def go(): pass\nif A:\n    class B:\n        def f(self): pass\n",
             [("go", 0), ("B", 0), ("f", 1)],
