@@ -1,12 +1,14 @@
 """The map of a repository for a person: its files, what is worth most first, with what they define and where.
 
 The same shapes and ranks by which :mod:`longctx.fitting` chooses, within a number of tokens: of each file all that it defines,
-what stands at its margin, or its name.
+what stands at its margin, as much of that as there is room for, or its name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from longctx import counting, reading
@@ -21,6 +23,8 @@ from longctx.views.safe import oneline
 TOKENS = 8_000
 #: Of what is left of these, what one file may take with its definitions; tokens that the last line takes at most.
 SHARE, REST = 0.25, 16
+#: Definitions that say more of a file than how many there are.
+FEW = 3
 #: Characters of a line that are shown.
 WIDTH = 120
 
@@ -51,17 +55,42 @@ def repository_map(corpus: Corpus, budget: int = TOKENS, model: str | None = Non
     rank = ranks(corpus.sources, check, known=known)
     paths = sorted(rank, key=lambda path: (-rank[path], path))
     notes = [f"({BY_LOOK})"] if known and not installed() else []
-    forms = [*([note] for note in notes), *(_forms(path, known.get(path, Shape())) for path in paths)]
-    return "\n".join(_chosen(forms, budget, counting.Plain(reading.tokenizer(model))))
+    files = [*(_File(note) for note in notes), *(_file(path, known.get(path, Shape())) for path in paths)]
+    return "\n".join(_chosen(files, budget, counting.Plain(reading.tokenizer(model))))
 
 
-def _forms(path: str, shape: Shape) -> list[str]:
-    """A file in the map: with all its definitions, with those at the margin, by name; each shorter than the one before."""
-    name = oneline(path)
-    found = [name + "".join(_line(shape, head.at) for head in shape.heads if head.depth <= depth) for depth in (99, 0)]
-    count = len(shape.heads)
-    found.append(f"{name}  ({count:,} definition{'' if count == 1 else 's'})" if count else name)
-    return sorted(dict.fromkeys(found), key=len, reverse=True)
+@dataclass(frozen=True)
+class _File:
+    """A file in the map.
+
+    Args:
+        name: as it is shown.
+        lines: of its definitions, each after a line end, and how many definitions are around each.
+    """
+
+    name: str
+    lines: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def forms(self) -> list[str]:
+        """With all its definitions, with those at the margin, by its name; each shorter than the one before."""
+        found = [self.name + "".join(line for line, depth in self.lines if depth <= most) for most in (99, 0)]
+        count = len(self.lines)
+        found.append(f"{self.name}  ({count:,} definition{'' if count == 1 else 's'})" if count else self.name)
+        return sorted(dict.fromkeys(found), key=len, reverse=True)
+
+    def part(self, room: int, measure: counting.Measure) -> str:
+        """With the first of its definitions at the margin, or of all where few stand there; empty where few have room."""
+        margin = [line for line, depth in self.lines if not depth]
+        lines = margin if len(margin) >= FEW else [line for line, _ in self.lines]
+        left = room - REST - _cost(self.name, measure)
+        shown = sum(spent <= left for spent in accumulate(_costs(lines, measure)))
+        more = f"\n       … and {len(self.lines) - shown:,} more definitions"
+        return "".join((self.name, *lines[:shown], more)) if FEW <= shown < len(self.lines) else ""
+
+
+def _file(path: str, shape: Shape) -> _File:
+    return _File(oneline(path), tuple((_line(shape, head.at), head.depth) for head in shape.heads))
 
 
 def _line(shape: Shape, at: int) -> str:
@@ -71,20 +100,30 @@ def _line(shape: Shape, at: int) -> str:
     return f"\n{shape.numbers[at]:>5}  {indent}{shown[:WIDTH]}{'…' if len(shown) > WIDTH else ''}"
 
 
-def _chosen(forms: Sequence[Sequence[str]], budget: int, measure: counting.Measure) -> Iterator[str]:
+def _chosen(files: Sequence[_File], budget: int, measure: counting.Measure) -> Iterator[str]:
     """Of each file the longest form within a share of what is left, else the shortest; then how many are left."""
-    texts = [f"{text}\n" for file in forms for text in file]
-    costs = measure.costs([_text(number, text) for number, text in enumerate(texts)])
-    tokens = iter([costs[str(number)].total - costs[str(number)].frame for number in range(len(texts))])
+    costs = iter(_costs([f"{form}\n" for file in files for form in file.forms], measure))
     left = budget - REST
-    for place, file in enumerate(forms):
-        priced = [(text, next(tokens)) for text in file]
+    for place, file in enumerate(files):
+        priced = [(form, next(costs)) for form in file.forms]
         text, cost = next((one for one in priced if one[1] <= left * SHARE), priced[-1])
+        if (text, cost) == priced[-1] and (part := file.part(int(left * SHARE), measure)):
+            text, cost = part, _cost(f"{part}\n", measure)
         if cost > left:
-            yield f"… and {len(forms) - place:,} more"
+            yield f"… and {len(files) - place:,} more"
             return
         left -= cost
         yield text
+
+
+def _cost(text: str, measure: counting.Measure) -> int:
+    return _costs([text], measure)[0]
+
+
+def _costs(texts: Sequence[str], measure: counting.Measure) -> list[int]:
+    """Tokens of each text."""
+    costs = measure.costs([_text(number, text) for number, text in enumerate(texts)])
+    return [costs[str(number)].total - costs[str(number)].frame for number in range(len(texts))]
 
 
 def _text(number: int, text: str) -> Source:

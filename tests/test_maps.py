@@ -57,6 +57,20 @@ def test_a_map_keeps_to_its_budget_and_says_how_many_files_it_leaves_out(folder:
     assert len(files(shown)) + (int(left[1]) if left else 0) == 44
 
 
+def test_of_a_file_that_defines_too_much_the_first_definitions_are_shown_and_how_many_more_there_are(folder: Path) -> None:
+    (folder / "core.py").write_text(module("core", 300))
+    shown = repository_map(lc.read(folder), 1_500)
+    assert len(stream.qwen().encode_data(shown)) <= 1_500
+    _, at, below = shown.partition("core.py\n")
+    lines = below.splitlines()
+    found = next(re.fullmatch(r" +… and (\d+) more definitions", line) for line in lines if "…" in line)
+    defined = [line for line in lines[: next(n for n, line in enumerate(lines) if "…" in line)] if "def core_" in line]
+    assert at
+    assert found
+    assert len(defined) > 5
+    assert len(defined) + int(found[1]) == 300
+
+
 def test_without_a_parser_the_map_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("longctx.maps.installed", lambda: False)
     assert repository_map(lc.read(folder)).startswith("(definitions are found by their look")

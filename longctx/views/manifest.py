@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from longctx.views import units
-from longctx.views.cells import cut, cut_path, table
+from longctx.views.cells import cut, cut_path, table, wrap
 from longctx.views.safe import escape, oneline
 from longctx.views.style import frame, heading, path_html
 
@@ -26,6 +26,14 @@ MANY_ALIKE = 6
 def _rows(read: Read) -> Rows:
     rows: Rows = read["files"] if isinstance(read, Mapping) else read
     return rows
+
+
+def _split(read: Read) -> tuple[Rows, list[str]]:
+    """The rows of files, and what a budget did to all of them, which its row tells in one long sentence."""
+    of_all = [
+        row for row in _rows(read) if (row.get("path"), row.get("kind"), row.get("status")) == (".", "folder", "truncated")
+    ]
+    return [row for row in _rows(read) if row not in of_all], [oneline(str(row.get("reason") or "")) for row in of_all]
 
 
 def _basis(read: Read) -> str:
@@ -107,9 +115,10 @@ def _more(hidden: int) -> str:
 # -- text --------------------------------------------------------------------------------------------------------------
 def text(read: Read, *, width: int = 100) -> str:
     """What was read, in lines of at most ``width`` columns."""
-    rows = _rows(read)
+    rows, of_all = _split(read)
     largest = [[cut_path(oneline(str(row["path"])), max(12, width - 36)), *_amount(row)] for row in _largest(rows)]
-    lines = [f"{_title(rows)} · {_totals(rows, _basis(read))}", *table(largest, right=[1, 2], indent="  ")]
+    lines = [f"{_title(rows)} · {_totals(rows, _basis(read))}", *(line for said in of_all for line in wrap(said, width))]
+    lines += table(largest, right=[1, 2], indent="  ")
     for aside in _asides(rows):
         lines += [aside.heading.lower(), *table([_remark_cells(row, width) for row in aside.rows], indent="  ")]
         lines += [f"  {_more(aside.hidden)}"] if aside.hidden > 0 else []
@@ -125,9 +134,10 @@ def _remark_cells(row: Mapping[str, Any], width: int) -> list[str]:
 # -- html --------------------------------------------------------------------------------------------------------------
 def html(read: Read) -> str:
     """What was read, as HTML that stands alone."""
-    rows = _rows(read)
+    rows, of_all = _split(read)
     largest = "".join(_largest_row(row) for row in _largest(rows))
     body = [heading(_title(rows), ""), f'<p class="soft">{escape(_totals(rows, _basis(read)))}</p>']
+    body += [f"<p>{escape(said)}</p>" for said in of_all]
     body += [f'<h4>Largest</h4><table class="grid"><tbody>{largest}</tbody></table>'] if largest else []
     body += [_aside_html(aside) for aside in _asides(rows)]
     return frame("".join(body), kind="manifest", label=f"What was read: {_title(rows)}")

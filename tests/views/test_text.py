@@ -450,3 +450,16 @@ def test_the_json_of_a_citation_of_a_document_shows_its_part() -> None:
         {"summary": "All.", "parts": [{"title": "One", "text": "Part [1].", "citations": [place]}], "usage": {}}
     )
     assert "[1] a.xlsx, sheet 'Q1' rows 3-5   ✓ quote checked" in text
+
+
+def test_what_a_budget_did_to_all_is_told_whole_and_is_no_file() -> None:
+    said = "of 2 sources, for the budget of 9,000 tokens: " + ", ".join(f"{n} in way {n}" for n in range(20)) + "; the end"
+    rows = [
+        {"path": "a.py", "kind": "code", "bytes": 9, "tokens": 3, "status": "read", "reason": ""},
+        {"path": ".", "kind": "folder", "bytes": 0, "tokens": None, "status": "truncated", "reason": said},
+    ]
+    text = manifest.text(rows, width=60)
+    assert said in " ".join(text.splitlines())
+    assert text.startswith("1 read · ")
+    assert all(len(line) <= 60 for line in text.splitlines())
+    assert "the end" in manifest.html(rows)

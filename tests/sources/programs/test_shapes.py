@@ -13,7 +13,7 @@ import pytest
 from longctx.corpus import Source
 from longctx.errors import Stopped
 from longctx.sources.process import ParserProcess
-from longctx.sources.programs import shapes
+from longctx.sources.programs import looks, shapes
 from longctx.sources.texts.text import parse_text
 
 TEXT = "class A:\n    def f(self):\n        return 1\n\n\ndef g(x):\n    return helper(x)  # a word\n"
@@ -135,3 +135,41 @@ def test_a_stop_ends_it():
 
     with pytest.raises(Stopped):
         shapes.shapes([code("a.py")], check)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("a.cs", "class A\n{\n    public void Go()\n    {\n        Other(1);\n    }\n}\n", [("A", 0), ("Go", 1)]),
+        ("a.php", "<?php\nclass A\n{\n    public function go()\n    {\n        x();\n    }\n}\n", [("A", 0), ("go", 1)]),
+        ("a.rs", "impl A\nwhere\n    T: B,\n{\n    fn go() {\n    }\n}\n", [("A", 0), ("go", 1)]),
+        (
+            "a.js",
+            "class A {\n  constructor(a = {}) {\n    go(1);\n  }\n  get size() { return 1; }\n  #own() {\n  }\n  x = f(1);\n}",
+            [("A", 0), ("constructor", 1), ("size", 1), ("#own", 1)],
+        ),
+        (
+            "A.java",
+            "class A {\n  abstract int go(int n);\n  static A of() { return new A(); }\n  int x = f(1);\n}\n",
+            [("A", 0), ("go", 1), ("of", 1)],
+        ),
+        (
+            "a.hpp",
+            "class A {\n public:\n  A() = default;\n  virtual ~A();\n  const B& go(int n) const;\n  int x;\n};\n",
+            [("A", 0), ("A", 1), ("~A", 1), ("go", 1)],
+        ),
+        (
+            "a.py",
+            "try:\n    import x\nexcept ImportError:\n    def go(): pass\nif A:\n    class B:\n        def f(self): pass\n",
+            [("go", 0), ("B", 0), ("f", 1)],
+        ),
+    ],
+)
+def test_braces_on_lines_of_their_own_and_conditions_hide_no_definition_from_the_look(path, text, expected):
+    assert [(name, depth) for _, _, _, name, depth in looks.heads(text.splitlines(keepends=True), path)] == expected
+
+
+def test_a_decorator_of_several_lines_belongs_to_its_function_by_the_look_too():
+    text = "x = 1\n\n@route(\n    '/a',\n)\n@cache\ndef f(x):\n    return g(\n        x\n    )\n\ndef h(x): pass\n"
+    found = [(first, stop, name) for first, stop, _, name, _ in looks.heads(text.splitlines(keepends=True), "a.py")]
+    assert found == [(2, 7, "f"), (11, 12, "h")]
