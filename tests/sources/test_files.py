@@ -253,11 +253,21 @@ def test_a_commit_that_touched_many_files_says_little_of_each(repository, git, w
     assert _order(top)[-1] == "c.txt"
 
 
-def test_of_files_that_change_as_often_the_larger_comes_first(repository, git, write):
+def test_of_files_that_change_nearly_as_often_the_larger_comes_first(repository, git, write):
     top = repository({"a.txt": "a\n", "z.txt": "z\n" * 500})
-    write({"a.txt": "b\n", "z.txt": "y\n" * 500})
-    git(top, "commit", "-q", "-a", "-m", "both", when=1_700_000_100)
+    for when, name, text in ((1_700_000_100, "a.txt", "b\n"), (1_700_000_200, "z.txt", "y\n" * 500)):
+        write({name: text})
+        git(top, "commit", "-q", "-a", "-m", name, when=when)
     assert _order(top) == ["z.txt", "a.txt"]
+
+
+def test_files_of_the_same_commits_are_ordered_by_name_whatever_their_size(repository, git, write):
+    sizes = {"a.txt": 1, "b/z.txt": 900, "c.txt": 30, "d.txt": 400}
+    top = repository({name: "x\n" * size for name, size in sizes.items()})
+    assert _order(top) == [*sizes]
+    write({name: "y\n" * sizes[name] for name in ("a.txt", "d.txt")})
+    git(top, "commit", "-q", "-a", "-m", "both", when=1_700_000_100)
+    assert _order(top) == ["b/z.txt", "c.txt", "a.txt", "d.txt"]
 
 
 def test_neither_an_edit_nor_its_commit_reorders_what_was_not_touched(repository, git, write):

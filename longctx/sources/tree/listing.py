@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from longctx.sources.parsed import Parsed
@@ -100,9 +101,7 @@ class _Lister:
         weights, note = git.changes(folder, listed.names)
         self.note(folder, note)
         blocks = [*self.blocks(folder, listed.names), *self.closed(folder, listed.closed)]
-        rates = {block.name: _rate(block, weights.get(block.name, 0.0)) for block in blocks}
-        ordered = sorted(blocks, key=lambda block: (rates[block.name], block.name))
-        return [found for block in ordered for found in block.found]
+        return [found for block in _by_change(blocks, weights) for found in block.found]
 
     def blocks(self, folder: str, names: Sequence[str]) -> Iterator[_Block]:
         modules: frozenset[str] | None = None
@@ -172,14 +171,23 @@ class _Lister:
             self.notes.append((self.name(folder), words))
 
 
-def _rate(block: _Block, weight: float) -> float:
-    """How much a file changes for its size: in the order of this ratio the least is read again, expectedly.
+def _by_change(blocks: Iterable[_Block], weights: Mapping[str, float]) -> list[_Block]:
+    """Blocks by how much they change for their size; those of which git knows the same by name, wherever they come as a group.
 
-    An edit costs the file and all that follows it, as a job delays all after it: W. E. Smith, "Various optimizers for
-    single-stage production", Naval Research Logistics Quarterly 3 (1956). A large file that changes as often as a small one
-    comes before it. A submodule counts as one file, since its parent moves it as a whole.
+    In the order of this ratio the least is read again, expectedly: an edit costs the file and all that follows it, as a job
+    delays all after it (W. E. Smith, "Various optimizers for single-stage production", Naval Research Logistics Quarterly 3,
+    1956). A large file that changes as often as a small one comes before it. A submodule counts as one file, since its parent
+    moves it as a whole.
     """
-    return weight / sum(_HEADING + _size(found.file) for found in block.found) if block.found else weight
+    alike: dict[float, list[_Block]] = defaultdict(list)
+    for block in sorted(blocks, key=lambda block: block.name):
+        alike[weights.get(block.name, 0.0)].append(block)
+    rates = {weight: weight * len(group) / sum(map(_bytes, group)) for weight, group in alike.items()}
+    return [block for weight in sorted(alike, key=lambda weight: (rates[weight], weight)) for block in alike[weight]]
+
+
+def _bytes(block: _Block) -> int:
+    return sum(_HEADING + _size(found.file) for found in block.found) or 1
 
 
 def _join(folder: str, name: str) -> str:
