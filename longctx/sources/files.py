@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -118,8 +119,7 @@ class FileReader:
     def _parsed(self, opened: _File, beside: Beside | None = None) -> Parsed:
         path, stream, size = opened.path, opened.stream, opened.status.st_size
         kind = kind_of(path)
-        head = stream.read(_HEAD)
-        stream.seek(0)
+        head = _beginning(stream)
         if picture := picture_of(head):
             return self._picture(opened, picture)
         if kind == "pdf" or head.startswith(b"%PDF-"):
@@ -282,6 +282,19 @@ def _opened(file: str) -> BufferedReader:
     wanted = ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")
     flags = sum(getattr(os, name, 0) for name in wanted)
     return open(os.open(file, os.O_RDONLY | flags), "rb")
+
+
+def _beginning(stream: BufferedReader) -> bytes:
+    """The first bytes; the stream is left at its beginning.
+
+    Raises:
+        BlockingIOError: there is nothing to read yet, as in a log of the kernel that calls itself a file.
+    """
+    head: bytes | None = stream.read(_HEAD)
+    if head is None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    stream.seek(0)
+    return head
 
 
 def _holds(opened: _File, words: bytes) -> bool:

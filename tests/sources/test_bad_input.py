@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import socket
 import time
@@ -59,6 +60,24 @@ def test_links_that_vanish_or_must_not_be_followed_have_a_row(place, rows, monke
     assert manifest["gone"].reason == "a link to nothing: ?"
     assert manifest["closed"].reason == "a link that cannot be followed: Permission denied"
     assert manifest["good.txt"].status == "read"
+
+
+def test_a_file_that_has_nothing_to_say_yet_is_not_waited_for(place, rows, monkeypatch):
+    opened = files._opened
+    (place / "messages").write_text("later\n")
+
+    class Silent(io.BufferedReader):
+        def read(self, *_):
+            return None
+
+    def silent(file):
+        stream = opened(file)
+        return Silent(stream.detach()) if file.endswith("messages") else stream
+
+    monkeypatch.setattr(files, "_opened", silent)
+    manifest = rows(read(place))
+    assert (manifest["messages"].status, manifest["good.txt"].status) == ("failed", "read")
+    assert manifest["messages"].reason.startswith("cannot be read: ")
 
 
 def test_one_missing_path_among_others_is_an_error(write):
