@@ -216,6 +216,15 @@ def test_a_submodule_that_is_not_checked_out_says_so(with_module, rows, git, tmp
         assert "git submodule update --init" in rows(read(tmp_path / "other", submodules=submodules))["outer"].reason
 
 
+def test_a_repository_that_ignores_everything_in_it_lists_nothing_as_git_does(write, git):
+    top = write({".gitignore": "*\n", "a.txt": "a\n"})
+    git(top, "init", "-q")
+    os.mkfifo(top / "pipe")  # not listed by git, and by a walk only because rules may name it
+    (top / ".gitignore").write_text("*\n!pipe\n")
+    found = listing(os.path.realpath(top))
+    assert (found.found, found.notes) == ((), ())
+
+
 def test_a_submodule_whose_git_folder_is_gone_is_read_by_its_rules(with_module, rows):
     (with_module / "outer" / ".git").write_text("gitdir: /nowhere\n")
     manifest = rows(read(with_module, submodules=True))
