@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from io import BufferedReader
 from typing import TYPE_CHECKING
 
 from longctx.corpus import Row, Source
@@ -112,8 +114,7 @@ class FileReader:
     def _parsed(self, opened: OpenedFile, beside: Beside | None = None) -> Parsed:
         path, stream = opened.path, opened.stream
         kind = kind_of(path)
-        head = stream.read(_HEAD)
-        stream.seek(0)
+        head = _beginning(stream)
         if picture := picture_of(head):
             return self.parsers.picture(opened, picture)
         if kind == "pdf" or head.startswith(b"%PDF-"):
@@ -160,6 +161,19 @@ class FileReader:
         parsed = self._text(opened, kind)
         note = "" if kind == "code" else "not a video: a text"
         return replace(parsed, reason="; ".join(filter(None, (note, parsed.reason))))
+
+
+def _beginning(stream: BufferedReader) -> bytes:
+    """The first bytes; the stream is left at its beginning.
+
+    Raises:
+        BlockingIOError: there is nothing to read yet, as in a log of the kernel that calls itself a file.
+    """
+    head: bytes | None = stream.read(_HEAD)
+    if head is None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    stream.seek(0)
+    return head
 
 
 def _is_text(head: bytes) -> bool:

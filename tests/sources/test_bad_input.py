@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import socket
 import time
@@ -30,6 +31,53 @@ def test_a_link_to_nothing_that_is_named_is_an_error(tmp_path):
     for name in ("link", "loop"):
         with pytest.raises(SourceNotFoundError, match=r"is a link to nothing: '(nowhere|loop)'"):
             read(tmp_path / name)
+
+
+def test_a_path_from_a_current_folder_that_is_gone_is_an_error_of_ours(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for path in (".", "a.py"):
+        with pytest.raises(SourceNotFoundError, match="the current folder is no longer there"):
+            read(path)
+
+
+def test_links_that_vanish_or_must_not_be_followed_have_a_row(place, rows, monkeypatch):
+    for name in ("gone", "closed"):
+        (place / name).symlink_to("good.txt")
+    readlink = os.readlink
+
+    def at_the_last_moment(path, *arguments, **options):
+        match os.path.basename(path):
+            case "gone":
+                raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+            case "closed":
+                raise PermissionError(errno.EACCES, "Permission denied", path)
+        return readlink(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "readlink", at_the_last_moment)
+    manifest = rows(read(place))
+    assert manifest["gone"].reason == "a link to nothing: ?"
+    assert manifest["closed"].reason == "a link that cannot be followed: Permission denied"
+    assert manifest["good.txt"].status == "read"
+
+
+def test_a_file_that_has_nothing_to_say_yet_is_not_waited_for(place, rows, monkeypatch):
+    opened = files._opened
+    (place / "messages").write_text("later\n")
+
+    class Silent(io.BufferedReader):
+        def read(self, *_):
+            return None
+
+    def silent(file):
+        stream = opened(file)
+        return Silent(stream.detach()) if file.endswith("messages") else stream
+
+    monkeypatch.setattr(files, "_opened", silent)
+    manifest = rows(read(place))
+    assert (manifest["messages"].status, manifest["good.txt"].status) == ("failed", "read")
+    assert manifest["messages"].reason.startswith("cannot be read: ")
 
 
 def test_one_missing_path_among_others_is_an_error(write):

@@ -78,7 +78,11 @@ def files(folder: str) -> Files:
     try:
         done = _listed(folder)
         names = _names(done.stdout)
-        if not names and _ok(folder, "check-ignore", "-q", "."):
+        if names == ["./"]:
+            return Files(
+                None, "a submodule that is not checked out (git submodule update --init): what is in it was found without git"
+            )
+        if not names and repository_top(folder) != folder and _ok(folder, "check-ignore", "-q", "."):
             return Files(None, "git ignores this folder; it was named, so it is read by the .gitignore files in it")
         return Files(names, *_warnings(folder, done.stderr))
     except _GitUnusableError as error:

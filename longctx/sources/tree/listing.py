@@ -121,10 +121,7 @@ class _Lister:
         elif is_submodule and not os.path.lexists(os.path.join(file, ".git")):
             reason = "a submodule that is not checked out (git submodule update --init)"
         elif is_submodule and self.submodules:
-            found = self.tracked(file)
-            if found is not None:
-                return found
-            reason = f"a submodule that git does not list: {self.notes.pop()[1]}"
+            return [found for block in _by_name(self.walk(file, Ignores())) for found in block.found]
         elif is_submodule:
             reason = "a submodule: submodules=True (--submodules) reads it with the rest, and so does naming it"
         return [Found(self.name(file), file, Parsed("folder", status="skipped", reason=reason))]

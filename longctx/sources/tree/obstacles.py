@@ -58,11 +58,14 @@ def special(mode: int) -> Parsed | None:
 
 def _where_to(link: str, root: str) -> str:
     """Where a link leads. It is not followed; a file inside the root is read in its own place."""
+    said = "?"
     try:
         said = os.readlink(link)
         is_folder = stat.S_ISDIR(os.stat(link).st_mode)
     except OSError as error:
-        return "a link loop" if error.errno == errno.ELOOP else f"a link to nothing: {os.readlink(link)}"
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            return "a link loop" if error.errno == errno.ELOOP else f"a link that cannot be followed: {error.strerror}"
+        return f"a link to nothing: {said}"
     target = os.path.realpath(link)
     if target != root and not target.startswith(root.rstrip(os.sep) + os.sep):
         return f"a link out of the folder: {said}"

@@ -78,7 +78,11 @@ def _existing(path: PathLike) -> str:
     text = os.fsdecode(path)
     if not text:
         raise UsageError("nothing to read: an empty path was given", hint="'.' is the current folder")
-    full = os.path.abspath(os.path.expanduser(text))
+    try:
+        full = os.path.abspath(os.path.expanduser(text))
+    except OSError as error:
+        hint = "change to a folder that is there, or name the whole path"
+        raise SourceNotFoundError(f"{text!r}: the current folder is no longer there", hint=hint) from error
     if os.path.exists(full):
         return full
     if os.path.islink(full):

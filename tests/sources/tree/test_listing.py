@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from longctx.errors import EmptyCorpusError
 from longctx.sources import read
 from longctx.sources.tree.listing import listing
 
@@ -213,6 +214,32 @@ def test_a_submodule_that_is_not_checked_out_says_so(with_module, rows, git, tmp
     git(with_module, "worktree", "add", "-q", str(tmp_path / "other"))
     for submodules in (False, True):
         assert "git submodule update --init" in rows(read(tmp_path / "other", submodules=submodules))["outer"].reason
+
+
+def test_a_repository_that_ignores_everything_in_it_lists_nothing_as_git_does(write, git):
+    top = write({".gitignore": "*\n", "a.txt": "a\n"})
+    git(top, "init", "-q")
+    os.mkfifo(top / "pipe")  # not listed by git, and by a walk only because rules may name it
+    (top / ".gitignore").write_text("*\n!pipe\n")
+    found = listing(os.path.realpath(top))
+    assert (found.found, found.notes) == ((), ())
+
+
+def test_a_submodule_whose_git_folder_is_gone_is_read_by_its_rules(with_module, rows):
+    (with_module / "outer" / ".git").write_text("gitdir: /nowhere\n")
+    manifest = rows(read(with_module, submodules=True))
+    assert {name for name in manifest if name.startswith("outer/")} >= {"outer/lib.txt", "outer/.gitignore"}
+    assert "outer/x.log" not in manifest
+
+
+def test_a_submodule_that_is_not_checked_out_and_named_is_read_as_far_as_it_is_there(with_module, rows, git, tmp_path):
+    git(with_module, "worktree", "add", "-q", str(tmp_path / "other"))
+    with pytest.raises(EmptyCorpusError, match="git submodule update --init"):
+        read(tmp_path / "other" / "outer")
+    (tmp_path / "other" / "outer" / "left.txt").write_text("left\n")
+    manifest = rows(read(tmp_path / "other" / "outer"))
+    assert (set(manifest), manifest["left.txt"].status) == ({".", "left.txt"}, "read")
+    assert "git submodule update --init" in manifest["."].reason
 
 
 def test_a_tracked_file_in_whose_place_a_folder_stands_has_a_row(repository, rows):
