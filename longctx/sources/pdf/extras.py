@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from longctx.corpus import Box
 from longctx.sources.parsed import sound
-from longctx.sources.pdf.lines import middle_in, union
+from longctx.sources.pdf.lines import middle_in, turn, union
 from longctx.sources.pdf.tables import Word
 
 if TYPE_CHECKING:
@@ -157,7 +157,9 @@ def _areas(annotation: pymupdf.Annot) -> list[Box]:
 # -- links -----------------------------------------------------------------------------------------------------------
 def _links(page: pymupdf.Page, words: Callable[[], Sequence[Word]]) -> list[tuple[Box, str]]:
     """Links that lead out of the document, as Markdown; not those whose words are the address itself."""
-    own = page.derotation_matrix if page.rotation else None  # other than annotations, links come as they are seen
+    import pymupdf
+
+    own = ~pymupdf.Matrix(*turn(page)) if page.rotation else None  # other than annotations, links come as they are seen
     boxes: dict[str, list[Box]] = {}
     link = page.first_link
     for _ in range(_MOST):
