@@ -8,6 +8,8 @@ from __future__ import annotations
 import io
 import os
 import random
+import re
+from itertools import pairwise
 
 import pytest
 
@@ -89,12 +91,32 @@ def _mutated(data, number):
     return bytes(changed[: chance.randrange(1, len(changed) + 1)] if chance.random() < 0.1 else changed)
 
 
+def _crossed(kin, number):
+    """Stretches of files of one kind, put together in another order; whole numbers in them grown beyond all bounds."""
+    chance = random.Random(number)
+    pieces = []
+    for data in chance.choices(kin, k=3):
+        cuts = sorted(chance.sample(range(len(data)), k=4))
+        pieces += [data[start:stop] for start, stop in pairwise([0, *cuts, len(data)])]
+    first, *rest = pieces[: chance.randrange(4, len(pieces) + 1)]
+    for _ in range(chance.randrange(3)):
+        one, other = chance.randrange(len(rest)), chance.randrange(len(rest))
+        rest[one], rest[other] = rest[other], rest[one]
+    changed = first + b"".join(rest)
+    for found in chance.choices(list(re.finditer(rb"(?<![\w.])\d{1,6}(?![\w.])", changed)) or [None], k=chance.randrange(4)):
+        if found is not None:
+            huge = chance.choice((b"-1", b"0", b"4294967296", b"99999999999999999999", b"nan", b"1e308"))
+            changed = changed[: found.start()] + huge + changed[found.end() :]
+    return changed
+
+
 @pytest.mark.timeout(120 + 2 * FUZZ)
 def test_mutated_files_end_with_a_row_each_and_what_follows_is_read(originals, write, rows):
     files = {}
     for number in range(FUZZ):
         suffix, data = originals[number % len(originals)]
-        files[f"{number:04}.{suffix}"] = _mutated(data, number)
+        others = [other for kind, other in originals if kind == suffix]
+        files[f"{number:04}.{suffix}"] = _crossed(others, number) if number % 3 == 2 else _mutated(data, number)
     corpus = read(write({**files, "~last.txt": "still read\n"}))
     manifest = rows(corpus)
     assert set(manifest) == {*files, "~last.txt"}

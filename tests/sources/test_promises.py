@@ -337,14 +337,16 @@ def test_a_private_key_on_a_scanned_page_is_redacted_over_all_its_lines(write, r
     with pymupdf.open() as typed, pymupdf.open() as document:
         page = typed.new_page(width=500, height=500)
         key = ["-----BEGIN RSA PRIVATE KEY-----", *lines, "-----END RSA PRIVATE KEY-----"]
-        page.insert_text((30, 50), "\n".join(["Keep this safe.", *key, "And the lamp burns."]), fontsize=11, fontname="cour")
+        page.insert_text(
+            (30, 50), "\n".join(["Keep this safe.", *key, "And the main gate opens."]), fontsize=11, fontname="cour"
+        )
         picture = page.get_pixmap(dpi=170)
         sheet = document.new_page(width=500, height=500)
         sheet.insert_image(sheet.rect, pixmap=picture)
         corpus = read(write({"a.pdf": document.tobytes()}))
     found, _ = fulfil(corpus, cache_folder=tmp_path / "cache")
     text = "\n".join(segment.text for segment in only(found).segments)
-    assert (text.split("\n")[0], text.split("\n")[-1]) == ("Keep this safe.", "And the lamp burns.")
+    assert (text.split("\n")[0], text.split("\n")[-1]) == ("Keep this safe.", "And the main gate opens.")
     assert not any(line[8:40] in text for line in lines)
     assert text.count("[redacted: private key]") >= 1
     assert rows(found)["a.pdf"].reason.endswith("1 secret redacted: private key in it")

@@ -193,7 +193,7 @@ def test_the_worker_imports_no_torch_and_no_layout_model(write, page_of_text):
     environment = {**os.environ, "PYTHONPATH": home}
     done = subprocess.run(command, input=request + "\n", text=True, capture_output=True, env=environment, check=True)
     keys = [set(json.loads(line)) for line in done.stdout.splitlines()]
-    page = {"page", "label", "size", "shown", "scan", "parts", "hidden", "figures", "small", "lost", "unknown"}
+    page = {"page", "label", "size", "shown", "scan", "parts", "hidden", "figures", "small", "lost", "unknown", "more"}
     assert keys == [{"pages", "repaired", "attached", "off"}, page, {"end"}]
     assert not {"torch", "pymupdf.layout.pymupdf_util", "transformers"} & set((top / "modules").read_text().split())
 

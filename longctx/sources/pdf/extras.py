@@ -6,13 +6,14 @@ text is told here are handed back with it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from longctx.corpus import Box
 from longctx.sources.parsed import sound
-from longctx.sources.pdf.lines import middle_in, union
+from longctx.sources.pdf.lines import middle_in, turn, union
 from longctx.sources.pdf.tables import Word
 
 if TYPE_CHECKING:
@@ -41,12 +42,14 @@ class Extras:
         told: boxes, in the page's own frame, of what is drawn as text on the page and is told in the parts.
         unseen: whether there is an annotation that nobody sees.
         lost: whether they are damaged and cannot be read.
+        more: how many there are that were not looked at.
     """
 
     parts: list[Extra] = field(default_factory=list)
     told: list[Box] = field(default_factory=list)
     unseen: bool = False
     lost: bool = False
+    more: int = 0
 
 
 def extras(page: pymupdf.Page, words: Callable[[], Sequence[Word]]) -> Extras:
@@ -56,13 +59,14 @@ def extras(page: pymupdf.Page, words: Callable[[], Sequence[Word]]) -> Extras:
         page: of an open document.
         words: gives the words of the page with their boxes in its own frame.
     """
-    kinds = {kind for _, kind, _ in page.annot_xrefs()}
-    found = Extras()
-    if _WIDGET in kinds:
+    kinds = Counter(kind for _, kind, _ in page.annot_xrefs() if kind != _POPUP)
+    notes = kinds.total() - kinds[_WIDGET] - kinds[_LINK]
+    found = Extras(more=sum(max(0, number - _MOST) for number in (kinds[_WIDGET], kinds[_LINK], notes)))
+    if kinds[_WIDGET]:
         _add_fields(page, found)
-    if kinds - {_LINK, _POPUP, _WIDGET}:
+    if notes:
         _add_notes(page, words, found)
-    if _LINK in kinds:
+    if kinds[_LINK]:
         found.parts += _gathered(_links(page, words), LINKS)
     return found
 
@@ -153,7 +157,9 @@ def _areas(annotation: pymupdf.Annot) -> list[Box]:
 # -- links -----------------------------------------------------------------------------------------------------------
 def _links(page: pymupdf.Page, words: Callable[[], Sequence[Word]]) -> list[tuple[Box, str]]:
     """Links that lead out of the document, as Markdown; not those whose words are the address itself."""
-    own = page.derotation_matrix if page.rotation else None  # other than annotations, links come as they are seen
+    import pymupdf
+
+    own = ~pymupdf.Matrix(*turn(page)) if page.rotation else None  # other than annotations, links come as they are seen
     boxes: dict[str, list[Box]] = {}
     link = page.first_link
     for _ in range(_MOST):

@@ -7,7 +7,6 @@ such a text. The text that a scanner's software lays under the picture of a page
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from longctx.corpus import Box
@@ -24,8 +23,9 @@ SAME = 12
 CLEAR = 13
 #: Share of a page that the picture of a scan covers; of a page's part, under which text counts as read from it.
 SCAN, PART_OF_SCAN = 0.7, 0.4
-#: Painted areas that are looked at, the largest; pixels of the longer side of the drawn page.
-_MOST_AREAS, _SIDE = 300, 1200
+#: Painted areas that are looked at, the largest; pixels of the longer side of the drawn page, at a glance (photographs are
+#: decoded small for it) and where that shows nothing.
+_MOST_AREAS, _SIDES = 300, (400, 1200)
 
 INVISIBLE = "drawn invisibly"
 TINY_WORDS = "too small to read"
@@ -51,6 +51,7 @@ class Judge:
         self._areas = sorted(filled, key=lambda area: -_area(area.box))[:_MOST_AREAS]
         self._areas.sort(key=lambda area: area.order)
         self._pictures = pictures
+        self._looks: dict[int, tuple[float, int, int, bytes]] = {}
         self.layered = False  # whether text of a scan was met that lies unseen with its picture
         self._drawn_with = pymupdf.mupdf.FZ_STEXT_FILLED | pymupdf.mupdf.FZ_STEXT_STROKED
         turned = page.rotation % 180 != 0
@@ -135,13 +136,17 @@ class Judge:
         return (max(0.0, box[0]), max(0.0, box[1]), min(width, box[2]), min(height, box[3]))
 
     # -- drawn -------------------------------------------------------------------------------------------------------
-    @cached_property
-    def _drawn(self) -> tuple[float, int, int, bytes]:
+    def _drawn(self, side: int) -> tuple[float, int, int, bytes]:
         """Pixels for a point, width and height of the page in its own frame, and its grey."""
+        if side not in self._looks:
+            self._looks[side] = self._looked_at(side)
+        return self._looks[side]
+
+    def _looked_at(self, side: int) -> tuple[float, int, int, bytes]:
         import pymupdf
 
         _, _, width, height = self._sheet
-        scale = min(1.0, _SIDE / max(width, height, 1.0))
+        scale = min(1.0, side / max(width, height, 1.0))
         matrix = self._page.derotation_matrix * pymupdf.Matrix(scale, scale)
         try:
             drawn = self._page.get_pixmap(matrix=matrix, colorspace=pymupdf.csGRAY, alpha=False)
@@ -150,8 +155,11 @@ class Judge:
         return scale, drawn.width, drawn.height, drawn.samples
 
     def _shows(self, box: Box) -> bool:
-        """Whether anything is to be seen in a box: its grey is not the same everywhere."""
-        scale, width, height, grey = self._drawn
+        """Whether anything is to be seen in a box: its grey is not the same everywhere. Most is seen at a glance."""
+        return any(self._differs(box, *self._drawn(side)) for side in _SIDES)
+
+    @staticmethod
+    def _differs(box: Box, scale: float, width: int, height: int, grey: bytes) -> bool:
         inset = 0.2 * (box[3] - box[1])
         left, right = max(0, int(scale * box[0])), min(width, round(scale * box[2]) + 1)
         top, bottom = max(0, int(scale * (box[1] + inset))), min(height, round(scale * (box[3] - inset)) + 1)

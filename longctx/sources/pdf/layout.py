@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
 
 from longctx.corpus import Box
-from longctx.sources.pdf.lines import Frame, Line, chars, middle_in, side_by_side, union
+from longctx.sources.pdf.lines import Frame, Line, chars, leftward, middle_in, side_by_side, union
 from longctx.sources.pdf.tables import Table
 from longctx.sources.reading_order import Placed, reading_order
 
@@ -39,7 +39,10 @@ def parts_of(
         parts (box, text, heading), and the heading that holds at the page's end.
     """
     blocks = _with_tables(blocks, found)
-    placed = [Placed(union([line.box for line in block]), len(block), _weight(block)) for block in blocks]
+    boxes = [union([line.box for line in block]) for block in blocks]
+    if leftward(blocks):
+        boxes = [(-x1, y0, -x0, y1) for x0, y0, x1, y1 in boxes]
+    placed = [Placed(box, len(block), _weight(block)) for box, block in zip(boxes, blocks, strict=True)]
     body = _body_size(blocks)
     parts: list[Part] = []
     gathered: list[Line] = []

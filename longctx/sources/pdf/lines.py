@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pymupdf
 
 Direction = tuple[int, int]
+Matrix = tuple[float, float, float, float, float, float]
 #: Letters that are written from right to left.
 _LEFTWARD = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 #: Brackets around words of the other direction, as they are painted.
@@ -25,6 +26,8 @@ _TURNED = re.compile(r"\)([^()]*)\(")
 #: Shares of a line's height: between two pieces of one line at most; between the middles of two lines side by side at most, and
 #: between their ends at least.
 _TOUCH, _LEVEL, _GAP = 0.4, 0.35, 0.8
+#: Share of the size of letters by which a line that is drawn twice is moved at most.
+_STRUCK = 0.12
 _IMAGE = re.compile(r"<image: (.*), width: (\d+), height: (\d+), bpc: (\d+)>\s*")
 
 
@@ -100,7 +103,7 @@ class Frame:
     """
 
     direction: Direction
-    matrix: tuple[float, float, float, float, float, float]
+    matrix: Matrix
     size: tuple[float, float]
 
     def upright(self, box: Box) -> Box:
@@ -229,10 +232,25 @@ def text_blocks(blocks: Sequence[Mapping[str, Any]], judge: Judge | None) -> lis
         judge: says of a span and the number of its block why it is hidden; empty where it is seen. None where all of it is.
     """
     found = []
+    struck: dict[str, Box] = {}
     for order, block in enumerate(blocks):
-        if block["type"] == 0 and (lines := list(_lines(block["lines"], order, judge))):
-            found.append(lines)
+        if block["type"] == 0:
+            lines = [line for line in _lines(block["lines"], order, judge) if not _again(line, struck)]
+            found += [lines] if lines else []
     return found
+
+
+def _again(line: Line, struck: dict[str, Box]) -> bool:
+    """Whether a line was drawn before at nearly the same place, as it is to look bold or to have a shadow."""
+    before, struck[line.text] = struck.get(line.text), line.box
+    return before is not None and all(abs(a - b) < _STRUCK * line.size for a, b in zip(before, line.box, strict=True))
+
+
+def leftward(blocks: Sequence[Sequence[Line]]) -> bool:
+    """Whether most letters of a page are written from right to left, so that its columns are read that way, too."""
+    texts = [line.text for block in blocks for line in block if not line.text.isascii()]
+    written = sum(len(line.text) for block in blocks for line in block)
+    return 2 * sum(len(_LEFTWARD.findall(text)) for text in texts) > 0.8 * written if texts else False
 
 
 def _lines(lines: Sequence[Mapping[str, Any]], order: int, judge: Judge | None) -> Iterator[Line]:
@@ -314,9 +332,20 @@ def framed(page: pymupdf.Page, blocks: Sequence[Sequence[Line]]) -> Frame:
         for line in block:
             ways[line.direction] += len(line.text)
     direction = ways.most_common(1)[0][0] if ways else (1, 0)
-    rectangle = page.rect
-    turn = tuple(page.rotation_matrix) if page.rotation else (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
-    return Frame(direction, turn, (rectangle.width, rectangle.height))
+    return Frame(direction, turn(page), (page.rect.width, page.rect.height))
+
+
+def turn(page: pymupdf.Page) -> Matrix:
+    """From the page's own frame to the page as it is seen. PyMuPDF's own matrix forgets the unit of the page."""
+    width, height = page.rect.width, page.rect.height
+    match page.rotation:
+        case 90:
+            return (0.0, 1.0, -1.0, 0.0, width, 0.0)
+        case 180:
+            return (-1.0, 0.0, 0.0, -1.0, width, height)
+        case 270:
+            return (0.0, -1.0, 1.0, 0.0, 0.0, height)
+    return (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 
 
 def turned(frame: Frame, blocks: Sequence[Sequence[Line]]) -> list[list[Line]]:

@@ -67,8 +67,8 @@ def pages(file: str, password: str = "", after: int = 0) -> Iterator[Reply]:
         page its number ``page``, and either ``error``, or ``label``, its ``size`` as it is seen, ``shown`` (whether there is
         anything to look at), ``scan`` (whether only its picture tells what it says), ``parts`` (box, text, heading) in reading
         order, ``hidden`` (why some text is not seen), ``figures`` (box, keys of its images, whether its words are in the
-        parts), ``small`` (images that are no figures), ``lost`` (whether fields, annotations and links cannot be read), and
-        ``unknown`` (letters of which the file does not say what they are).
+        parts), ``small`` (images that are no figures), ``lost`` (whether fields, annotations and links cannot be read),
+        ``more`` (how many of these were not looked at), and ``unknown`` (letters of which the file does not say what they are).
     """
     with documents.bounded(file):
         yield from _replies(file, password, after)
@@ -189,6 +189,7 @@ def page_reply(page: pymupdf.Page, heading: str = "") -> tuple[dict[str, Any], s
         "figures": [(plain.seen(figure.box), figure.keys, figure.written) for figure in shown],
         "small": small,
         "lost": found.lost,
+        "more": found.more,
         "unknown": odd if odd >= SOME and odd > letters * SOME_OF_THEM else 0,
     }
     return reply, heading

@@ -102,6 +102,7 @@ class _Found:
     images: Counter[str] = field(default_factory=Counter)
     small: int = 0
     unshown: int = 0
+    more: int = 0
     death: str = ""
     attached: Sequence[str] = ()
     off: Sequence[str] = ()
@@ -127,6 +128,7 @@ class _Found:
             self.scanned += [number] if picture and not reply["unknown"] else []
             self.empty += [] if picture or texts else [number]
         self.lost += [number] if reply["lost"] else []
+        self.more += reply["more"]
         if reply["hidden"]:
             self.hidden.append(number)
             self.reasons.update(reply["hidden"])
@@ -176,7 +178,7 @@ class _Found:
             return Parsed("pdf", status="failed", reason=f"damaged: no text could be recovered from {counted(total, 'page')}")
         if not self.segments:
             return Parsed("pdf", status="skipped", reason=f"no text and no picture on {counted(total, 'page')}")
-        status: Status = "truncated" if ends_early or self.unread or self.lost else "read"
+        status: Status = "truncated" if ends_early or self.unread or self.lost or self.more else "read"
         left_out = self._without_decoration()
         said = "; ".join(self._said(ends_early=ends_early, left_out=left_out))
         return Parsed("pdf", tuple(self.segments), status, said, medium=self.medium)
@@ -198,6 +200,8 @@ class _Found:
             yield f"fonts on {_pages(self.garbled)} do not say which letters they draw: {shown}"
         if self.lost:
             yield f"fields, annotations and links of {_pages(self.lost)} cannot be read: damaged"
+        if self.more:
+            yield f"{self.more:,} more fields, annotations and links left out"
         if self.hidden:
             yield f"hidden text on {_pages(self.hidden)}, not seen by a reader: {', '.join(sorted(self.reasons))}"
         if self.attached:

@@ -1,4 +1,4 @@
-"""Tables: found by the lines that are ruled between their cells, or by cells that stand in columns; told as Markdown.
+"""Tables: found by the lines that are ruled between their cells or rows, or by cells that stand in columns; told as Markdown.
 
 Nothing is looked for on a page that has neither. Cells in columns are a table only where they were set row by row, which the
 columns of prose are not.
@@ -21,6 +21,9 @@ _MOST_RULES, _MOST_LINES = 3000, 400
 _FILLED, _CELL_CHARS = 0.35, 300
 #: Rows at least, and characters of a cell on average at most, where nothing is ruled.
 _ROWS, _SHORT = 3, 30
+#: Lines between which at least two rows stand, where nothing is ruled between columns; points that are free between these;
+#: share of the cells that hold something, characters of one on average at most.
+_LINES_OF_BANDS, _GUTTER, _TOLD, _CELL = 4, 8.0, 0.6, 80
 #: A word with its box.
 Word = tuple[Box, str]
 
@@ -57,6 +60,7 @@ def tables(blocks: Sequence[Sequence[Line]], areas: Sequence[Paint], words: Call
     """
     rules = _rules(areas)
     found = list(_ruled(rules, words)) if len(rules) >= 4 else []
+    found += _banded(rules, words, [table.box for table in found]) if len(rules) >= _LINES_OF_BANDS else []
     free = [line for block in blocks for line in block if not any(middle_in(line.box, table.box) for table in found)]
     return [*found, *_aligned(free, rules)]
 
@@ -188,6 +192,59 @@ def _without_empty(texts: list[list[str]]) -> tuple[list[list[str]], list[int]]:
     kept = [number for number, row in enumerate(texts) if any(row)]
     columns = [number for number in range(len(texts[0]) if texts else 0) if any(row[number] for row in texts)]
     return [[texts[row][column] for column in columns] for row in kept], kept
+
+
+# -- ruled between rows only -------------------------------------------------------------------------------------------
+def _banded(rules: Sequence[Box], words: Callable[[], Sequence[Word]], taken: Sequence[Box]) -> list[Table]:
+    """Tables whose rows stand between lines that run across, and whose columns are told by gutters through all rows."""
+    across = [box for box in rules if box[2] - box[0] > 10 * (box[3] - box[1]) and not any(middle_in(box, t) for t in taken)]
+    by_extent: dict[tuple[int, int], list[Box]] = {}
+    for line in _whole(across):
+        by_extent.setdefault((round(line[0] / _MEET), round(line[2] / _MEET)), []).append(line)
+    many = [lines for lines in by_extent.values() if _LINES_OF_BANDS <= len(lines) <= _MOST_LINES]
+    return [table for lines in many if (table := _between_lines(lines, words()))]
+
+
+def _whole(across: Sequence[Box]) -> list[Box]:
+    """Lines that run on in each other, as one."""
+    found: list[Box] = []
+    for box in sorted(across, key=lambda box: (round(box[1]), box[0])):
+        if found and round(found[-1][1]) == round(box[1]) and box[0] <= found[-1][2] + _MEET:
+            found[-1] = union([found[-1], box])
+        else:
+            found.append(box)
+    return found
+
+
+def _between_lines(lines: Sequence[Box], words: Sequence[Word]) -> Table | None:
+    box = union(lines)
+    ys = _places([(line[1] + line[3]) / 2 for line in lines])
+    inside = [word for word in words if middle_in(word[0], box)]
+    gutters = _gutters([word[0] for word in inside])
+    if not gutters or len(ys) < _LINES_OF_BANDS:
+        return None
+    xs = [box[0], *gutters, box[2]]
+    cells: dict[tuple[int, int], list[Word]] = {}
+    for word in inside:
+        place = _between(ys, (word[0][1] + word[0][3]) / 2), _between(xs, (word[0][0] + word[0][2]) / 2)
+        cells.setdefault(place, []).append(word)
+    texts = [[_flowed(cells.get((row, column), ())) for column in range(len(xs) - 1)] for row in range(len(ys) - 1)]
+    full = [text for row in texts for text in row if text]
+    if not all(map(any, texts)) or len(full) < _TOLD * len(texts) * len(texts[0]) or sum(map(len, full)) > _CELL * len(full):
+        return None
+    boxes = [(box[0], ys[row], box[2], ys[row + 1]) for row in range(len(texts))]
+    return Table(box, tuple((one, tuple(row)) for one, row in zip(boxes, texts, strict=True)))
+
+
+def _gutters(boxes: Sequence[Box]) -> list[float]:
+    """The middles of stretches across which no word reaches."""
+    found: list[float] = []
+    reached = float("inf")
+    for box in sorted(boxes):
+        if box[0] - reached >= _GUTTER:
+            found.append((reached + box[0]) / 2)
+        reached = box[2] if reached == float("inf") else max(reached, box[2])
+    return found
 
 
 # -- aligned ---------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ def cues_of(text: str) -> tuple[Cue, ...]:
     """
     found: list[tuple[float, float, list[str]]] = []
     is_open = False
+    goes_on = not text.lstrip("\ufeff").startswith("WEBVTT")  # in SubRip words may follow an empty line; in WebVTT a remark
     for line in [*text.splitlines(), ""]:
         if times := _TIMES.match(line):
             if is_open and found[-1][2] and found[-1][2][-1].strip().isdigit():
@@ -35,7 +36,7 @@ def cues_of(text: str) -> tuple[Cue, ...]:
             found.append((start, end, []))
             is_open = True
         elif not line.strip():
-            is_open = is_open and not found[-1][2]
+            is_open = is_open and (goes_on or not found[-1][2])
         elif is_open:
             found[-1][2].append(line)
     return tidy(Cue(start, end, "\n".join(lines)) for start, end, lines in found)

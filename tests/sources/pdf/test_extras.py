@@ -140,3 +140,14 @@ def test_every_segment_can_be_quoted_and_is_shown_with_its_box(document, write, 
     assert len(source.segments) == 7
     for segment in source.segments:
         assert source.medium.look(1.0, 200, segment.origin.box).startswith(b"\xff\xd8"), segment
+
+
+def test_annotations_that_are_too_many_are_counted(document, read_pdf):
+    page = document.new_page()
+    page.insert_text((50, 50), "words of the page")
+    note = document.get_new_xref()
+    document.update_object(note, "<</Type/Annot/Subtype/Text/Rect[10 10 20 20]/Contents(a note)>>")
+    document.xref_set_key(page.xref, "Annots", "[" + f"{note} 0 R " * 2100 + "]")
+    segments, row = read_pdf(document)
+    assert sum(segment.text == "Note: a note" for segment in segments) == 2000
+    assert row.reason == "100 more fields, annotations and links left out"

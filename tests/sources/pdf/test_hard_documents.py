@@ -141,3 +141,42 @@ def test_a_document_of_which_no_page_survives_has_failed(write, document, reader
     reader_dies_at(0)
     row = next(row for row in read(top).manifest if row.path == "a.pdf")
     assert (row.status, row.reason) == ("failed", "the PDF reader crashed (signal 11, Segmentation fault)")
+
+
+# -- places ------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_boxes_hold_on_a_turned_and_cut_page_with_a_unit_of_its_own(document, read_pdf, pymupdf, rotation):
+    page = document.new_page()
+    page.insert_textbox((150, 150, 400, 300), prose(30, "a"), fontsize=10)
+    page.set_cropbox(pymupdf.Rect(100, 100, 550, 700))
+    page.set_rotation(rotation)
+    document.xref_set_key(page.xref, "UserUnit", "2")
+    again = pymupdf.open("pdf", document.tobytes())
+    segments, _ = read_pdf(again)
+    drawn = again[0].get_pixmap(colorspace=pymupdf.csGRAY)
+    dark = [at for at, grey in enumerate(drawn.samples) if grey < 128]
+    xs, ys = [at % drawn.width for at in dark], [at // drawn.width for at in dark]
+    (x0, y0, x1, y1) = segments[0].origin.box
+    assert (x0 - 2 <= min(xs), y0 - 2 <= min(ys), max(xs) <= x1 + 2, max(ys) <= y1 + 2) == (True,) * 4
+    assert (x1 - x0) * (y1 - y0) < 1.6 * (max(xs) - min(xs)) * (max(ys) - min(ys))
+
+
+def test_columns_of_a_page_written_from_right_to_left_begin_at_the_right(document, read_pdf):
+    page = document.new_page()
+    for column, left in enumerate((40, 305)):
+        words = " ".join(f"שורה{'אב'[column]}{number}" for number in range(120))
+        page.insert_htmlbox((left, 50, left + 250, 700), f"<p dir=rtl style='font-size:10px'>{words}</p>")
+    segments, _ = read_pdf(document)
+    text = spread(segments)
+    wanted = ["שורהב0 ", "שורהב119", "שורהא0 ", "שורהא119"]
+    assert sorted(wanted, key=text.index) == wanted
+
+
+def test_a_line_that_is_struck_twice_to_look_bold_is_read_once_and_lines_that_are_alike_all(document, read_pdf):
+    page = document.new_page()
+    for moved in (0, 0.3, 0.6):
+        page.insert_text((50 + moved, 100), "Bold by striking")
+    for row in range(3):
+        page.insert_text((50, 200 + 14 * row), "the same words")
+    segments, _ = read_pdf(document)
+    assert spread(segments) == "Bold by striking the same words the same words the same words"

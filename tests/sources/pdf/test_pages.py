@@ -245,7 +245,7 @@ def test_a_page_that_cannot_be_read_is_named():
         {"pages": 3, "repaired": False, "attached": [], "off": []},
         {
             "page": 1, "label": None, "shown": True, "size": [9, 9], "parts": [[[0, 0, 1, 1], "text", ""]],
-            "scan": False, "hidden": [], "figures": [], "small": 0, "lost": False, "unknown": 0,
+            "scan": False, "hidden": [], "figures": [], "small": 0, "lost": False, "unknown": 0, "more": 0,
         },
     ]  # fmt: skip
     replies += [{"page": 2, "error": "bad"}, {"page": 3, "error": "bad"}]

@@ -159,3 +159,42 @@ def test_columns_of_prose_an_index_and_a_chart_are_no_tables(document, read_pdf)
     assert not [segment.text for segment in segments if "|" in segment.text]
     index = [segment.text for segment in segments if segment.origin.number == 2]
     assert "\n".join(index).split("\n") == [f"entry {column}.{row}, 12" for column in range(3) for row in range(12)]
+
+
+def test_rows_between_lines_across_are_rows_however_many_lines_their_cells_have(document, read_pdf):
+    page = document.new_page()
+    rows = [
+        ("Port", "Note", "Height"),
+        ("Brest", "tide", "6.1"),
+        ("Lorient", "of several\nlines that wrap\naround", "7.0"),
+        ("Roscoff", "", "8.8"),
+    ]
+    y = 100.0
+    page.draw_line((50, y), (450, y))
+    for row in rows:
+        height = 16.0 * (1 + row[1].count("\n"))
+        for column, text in enumerate(row):
+            lines = text.split("\n")
+            for number, line in enumerate(lines):
+                middle = y + height / 2 + 16 * (number - (len(lines) - 1) / 2) + 4
+                page.insert_text((54 + 150 * column, middle), line, fontsize=10)
+        y += height
+        for column in range(3):
+            page.draw_line((50 + 400 / 3 * column, y), (50 + 400 / 3 * (column + 1), y))
+    segments, _ = read_pdf(document)
+    table = "\n".join(segment.text for segment in segments)
+    assert table == (
+        "| Port | Note | Height |\n| --- | --- | --- |\n| Brest | tide | 6.1 |\n"
+        "| Lorient | of several lines that wrap around | 7.0 |\n| Roscoff |  | 8.8 |"
+    )
+
+
+def test_prose_between_lines_across_is_no_table(document, read_pdf):
+    page = document.new_page()
+    for number in range(5):
+        page.draw_line((50, 100 + 60 * number), (545, 100 + 60 * number))
+        page.insert_textbox(
+            (50, 105 + 60 * number, 545, 155 + 60 * number), "Words of a rule of the house that all must keep. " * 4
+        )
+    segments, _ = read_pdf(document)
+    assert not any("---" in segment.text for segment in segments)

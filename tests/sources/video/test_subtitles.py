@@ -59,3 +59,11 @@ def test_what_only_is_called_so_stays_text(tmp_path, rows):
         ("text", "read", ""),
         ("text", "read", "empty"),
     ]
+
+
+def test_words_behind_an_empty_line_belong_to_their_cue_in_subrip_and_remarks_of_webvtt_do_not():
+    rip = "1\n00:00:01,000 --> 00:00:02,000\nbefore\n\nand after\n\n2\n00:00:03,000 --> 00:00:04,000\n42\n\n3\n"
+    rip += "00:00:05,000 --> 00:00:06,000\nlast\n"
+    assert [cue.text for cue in cues_of(rip)] == ["before\nand after", "42", "last"]
+    web = "WEBVTT\n\n00:01.000 --> 00:02.000\nsaid\n\nNOTE not said\n\n00:03.000 --> 00:04.000\nlast\n"
+    assert [cue.text for cue in cues_of(web)] == ["said", "last"]
