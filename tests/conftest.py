@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 #: The oldest ipykernel that we support, and what it needs that the current one does not.
 OLD_IPYKERNEL = ("ipykernel==6.31.0", "nest-asyncio==1.6.0")
 LOCAL = {"localhost", "127.0.0.1", "::1", "", None}
-#: Memory that a process of tests takes at the most, with a model in it and the kernels and workers that it starts.
+#: Memory to reckon with for a process of tests: a model in it, and the kernels and workers that it starts.
 PROCESS_BYTES = 4_000_000_000
 
 

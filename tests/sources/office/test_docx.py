@@ -142,12 +142,30 @@ def test_tracked_changes_are_read_as_accepted_and_the_row_counts_them(tmp_path, 
     assert row.reason == "tracked changes: 1 insertion read, 1 deletion left out"
 
 
+def test_text_that_was_moved_is_read_where_it_is_now(tmp_path, one):
+    document = docx.Document()
+    paragraph(document, '<w:moveFrom w:id="1" w:author="A"><w:r><w:t>High water</w:t></w:r></w:moveFrom>')
+    paragraph(document, "<w:r><w:t>Low water</w:t></w:r>")
+    paragraph(document, '<w:moveTo w:id="2" w:author="A"><w:r><w:t>High water</w:t></w:r></w:moveTo>')
+    assert lines(one(saved(document, tmp_path))[1]) == ["Low water", "High water"]
+
+
+def test_a_paragraph_is_a_heading_by_its_own_outline_level_too(tmp_path, one):
+    document = docx.Document()
+    paragraph(document, '<w:pPr><w:outlineLvl w:val="1"/></w:pPr><w:r><w:t>Method</w:t></w:r>')
+    paragraph(document, '<w:pPr><w:outlineLvl w:val="9"/></w:pPr><w:r><w:t>Measured at Brest.</w:t></w:r>')
+    _, source = one(saved(document, tmp_path))
+    assert lines(source) == ["## Method", "Measured at Brest."]
+    assert source.segments[0].origin.part == "“Method”"
+
+
 def test_merged_cells_leave_gaps_and_hidden_text_is_told(tmp_path, one):
     document = docx.Document()
     table = document.add_table(2, 3)
     table.cell(0, 0).merge(table.cell(0, 1)).text = "both"
     table.cell(0, 2).merge(table.cell(1, 2)).text = "down"
     table.cell(1, 0).text = "x"
+    table._tbl.tr_lst[1].tc_lst[2].p_lst[0].add_r().text = "left below by the merge, and shown by nobody"
     document.add_paragraph().add_run("secret").font.hidden = True
     row, source = one(saved(document, tmp_path))
     assert lines(source) == ["| both |  | down |", "| --- | --- | --- |", "| x |  |  |", "secret"]

@@ -82,6 +82,7 @@ def test_tables_and_the_numbers_behind_charts_are_tables(deck, tmp_path, one):
     table = slide.shapes.add_table(2, 2, 0, 0, Inches(3), Inches(1)).table
     table.cell(0, 0).merge(table.cell(0, 1))
     table.cell(0, 0).text, table.cell(1, 0).text, table.cell(1, 1).text = "both", "a", "b"
+    table.cell(0, 1).text = "left by the merge, and shown by nobody"
     data = CategoryChartData()
     data.categories = ["Q1", "Q2"]
     data.add_series("Sales", (1, 2.5))

@@ -134,6 +134,17 @@ def test_a_large_sheet_is_cut_and_the_row_says_where(book, tmp_path):
     assert sum(len(segment.text) for segment in corpus.segments.values()) < 10_100
 
 
+def test_rows_beyond_what_a_sheet_says_of_its_extent_are_read(book, tmp_path, one):
+    for number in range(3):
+        book.active.append([f"a{number}", f"b{number}"])
+    file = saved(book, tmp_path)
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(tmp_path / "b.xlsx", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b'<dimension ref="A1:B3"', b'<dimension ref="A1:A1"'))
+        assert b'ref="A1:A1"' in new.read("xl/worksheets/sheet1.xml")
+    assert lines(one(tmp_path / "b.xlsx")[1]) == ["| a0 | b0 |", "| a1 | b1 |", "| a2 | b2 |"]
+
+
 def test_a_sheet_with_a_foreign_name_cannot_forge_a_mark(book, tmp_path, one):
     from longctx.prompts import Frame
 

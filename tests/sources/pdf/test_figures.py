@@ -49,6 +49,15 @@ def test_two_figures_of_a_page_are_told_apart_by_their_identity(document, read_p
     assert len(identities) == 2
 
 
+def test_figures_come_from_top_to_bottom_in_whatever_order_they_were_painted(document, read_pdf, pymupdf):
+    page = document.new_page()
+    page.insert_textbox((50, 50, 500, 200), TEXT)
+    for number in (1, 2, 0):
+        page.insert_image((100, 220 + 150 * number, 300, 320 + 150 * number), pixmap=picture(pymupdf, number))
+    segments, _ = read_pdf(document)
+    assert [round(segment.origin.box[1]) for segment in segments if segment.visuals] == [220, 370, 520]
+
+
 def test_small_and_repeated_pictures_are_left_out_and_counted(document, read_pdf, pymupdf):
     logo = picture(pymupdf, 0, 80, 80)
     xref = 0

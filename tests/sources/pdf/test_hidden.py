@@ -26,6 +26,12 @@ def _on_blue(page, pymupdf):
     page.insert_text((72, 400), SECRET, color=(0, 0, 0.5))
 
 
+def _on_white_over_blue(page, pymupdf):
+    page.draw_rect((60, 380, 300, 420), color=(0, 0, 0.5), fill=(0, 0, 0.5))
+    page.draw_rect((50, 350, 500, 450), color=(1, 1, 1), fill=(1, 1, 1))
+    page.insert_text((72, 400), SECRET, color=(1, 1, 1))
+
+
 def _invisible(page, pymupdf):
     page.insert_text((72, 400), SECRET, render_mode=3)
 
@@ -63,6 +69,7 @@ WAYS = {
     _white: "in the colour of what is behind it",
     _nearly_white: "in the colour of what is behind it",
     _on_blue: "in the colour of what is behind it",
+    _on_white_over_blue: "in the colour of what is behind it",
     _invisible: "drawn invisibly",
     _transparent: "drawn invisibly",
     _tiny: "too small to read",
