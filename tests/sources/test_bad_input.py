@@ -63,7 +63,7 @@ def test_links_that_vanish_or_must_not_be_followed_have_a_row(place, rows, monke
 
 
 def test_a_file_that_has_nothing_to_say_yet_is_not_waited_for(place, rows, monkeypatch):
-    opened = files._opened
+    opened = files.open_file
     (place / "messages").write_text("later\n")
 
     class Silent(io.BufferedReader):
@@ -74,7 +74,7 @@ def test_a_file_that_has_nothing_to_say_yet_is_not_waited_for(place, rows, monke
         stream = opened(file)
         return Silent(stream.detach()) if file.endswith("messages") else stream
 
-    monkeypatch.setattr(files, "_opened", silent)
+    monkeypatch.setattr(files, "open_file", silent)
     manifest = rows(read(place))
     assert (manifest["messages"].status, manifest["good.txt"].status) == ("failed", "read")
     assert manifest["messages"].reason.startswith("cannot be read: ")
@@ -215,7 +215,7 @@ def test_documents_in_whose_place_something_else_stands_once_they_are_open_are_n
     }
     for name, head in heads.items():
         (place / name).write_bytes(head)
-    opened = files._opened
+    opened = files.open_file
 
     def and_then(file):
         stream = opened(file)
@@ -224,7 +224,7 @@ def test_documents_in_whose_place_something_else_stands_once_they_are_open_are_n
             os.mkfifo(file) if swap == "pipe" else os.symlink(tmp_path / "outside.html", file)
         return stream
 
-    monkeypatch.setattr(files, "_opened", and_then)
+    monkeypatch.setattr(files, "open_file", and_then)
     before = time.monotonic()
     corpus = read(place)
     assert time.monotonic() - before < 30
