@@ -147,7 +147,8 @@ def make_tiny_tokenizer() -> str:
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator([Path(__file__).read_text(encoding="utf-8")], trainer)
+    # On words that stay as they are, those before a frame among them: to any model that sees they are few tokens.
+    tokenizer.train_from_iterator([(ROOT / "LICENSE").read_text(encoding="utf-8"), *["<0.5 seconds>"] * 200], trainer)
     tokenizer.add_tokens([AddedToken("<think>", special=False), AddedToken("</think>", special=False)])
     tokenizer.add_special_tokens(list(VISION_TOKENS.values()))
     text: str = tokenizer.to_str()

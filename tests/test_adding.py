@@ -232,7 +232,7 @@ def test_the_frames_that_were_chosen_of_a_video_stay_though_there_is_less_room(
 ) -> None:
     make_video(project / "clip.mp4", [n / 10 for n in range(100)])
     plan = lc.plan(lc.read(project), model=tiny_models("qwen3_5"), store=False, window=2048)
-    (more / "long.txt").write_text("a line about nothing\n" * 28)
+    (more / "long.txt").write_text("a line about nothing\n" * 32)
     make_video(more / "other.mp4", [n / 10 for n in range(50)])
     joined = lc.read(more, behind=lc.read(project))
     afresh = lc.plan(joined, model=tiny_models("qwen3_5"), store=False, window=2048)
