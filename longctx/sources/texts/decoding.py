@@ -88,7 +88,7 @@ def decode(data: bytes, *, whole: bool = True) -> Decoded | None:
         return _unmarked(data, whole)
     if len(data) - len(data.translate(None, _CONTROLS)) > _CONTROL_SHARE * len(data):
         return None
-    if b"\x1b$" in data and _ISO_2022.search(data) and (found := _escaped(data, whole)):
+    if b"\x1b" in data and _ISO_2022.search(data) and (found := _escaped(data, whole)):
         return found
     try:
         return Decoded(_finished(_decoded(data, "utf-8", "strict", whole), whole))

@@ -65,8 +65,12 @@ class _Form:
 
 #: Tokens are runs of such characters without a gap, at least so long. Runs are few, so that looking for hints in them takes a
 #: tenth of the time that it takes in a whole text.
-_SOLID, _LENGTH = re.compile(r"[A-Za-z0-9_.~:-]"), 20
+_SOLID, _LENGTH = re.compile(r"[A-Za-z0-9_.~:/+=-]"), 20
 _IS_SOLID = bytes(ord("x") if _SOLID.fullmatch(chr(code)) else ord(" ") for code in range(256))
+
+#: Characters of a token that is told by its name alone, and of the name with what is between them.
+_NAMELESS, _BEFORE = 40, 100
+_NAMELESS_RUN = re.compile(r"[A-Za-z0-9_/+]{40}")
 
 #: Before a token stands no part of a word, unless that is the end of an escape, as in JSON, in an
 #: address and before coloured text of a terminal.
@@ -131,16 +135,16 @@ Tailscale key | tskey- | tskey-[a-z]+-[A-Za-z0-9]+-[A-Za-z0-9]{20,64}
 Heroku key | HRKU- | HRKU-AA[\w-]{58}
 Meta token | EAAC EAAM | EAA[CM][A-Za-z0-9]{100,500}
 Discord bot token | .G .X .Y | (?:M[TjzDQ]|N[DTjz]|O[DT])[\w-]{22,26}\.[GXY][\w-]{5}\.[\w-]{27,40}
+Amazon Bedrock key | ABSK | (ABSK[A-Za-z0-9+/]{109,269}={0,2})
+Google refresh token | 1//0 | (1//0[\w-]{60,200})
+Slack webhook | hooks.slack.com/ | hooks\.slack\.com/(?:services|workflows|triggers)/([\w/+]{30,80})
+Azure storage or bus key | ccountKey= ccessKey= | (?:AccountKey|SharedAccessKey)=([A-Za-z0-9+/]{43,86}={1,2})
+Discord webhook | /api/webhooks/ | discord(?:app)?\.com/api/webhooks/(\d{17,20}/[\w-]{60,80})
 age key | AGE-SECRET-KEY-1 | AGE-SECRET-KEY-1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58}
 """
 _IN_CONTEXT = r"""
 AWS secret key | cret_access_key CRET_ACCESS_KEY cretAccessKey | \w{0,40}(?i:secret_?access_?key)["'\s:=>,\\]{1,8}([\w/+]{40})
-Amazon Bedrock key | ABSK | (ABSK[A-Za-z0-9+/]{109,269}={0,2})
-Google refresh token | 1//0 | (1//0[\w-]{60,200})
 WireGuard key | rivateKey PresharedKey | (?:PrivateKey|PresharedKey)\s{0,4}=\s{0,4}([A-Za-z0-9+/]{43}=)
-Slack webhook | hooks.slack.com/ | hooks\.slack\.com/(?:services|workflows|triggers)/([\w/+]{30,80})
-Azure storage or bus key | ccountKey= ccessKey= | (?:AccountKey|SharedAccessKey)=([A-Za-z0-9+/]{43,86}={1,2})
-Discord webhook | /api/webhooks/ | discord(?:app)?\.com/api/webhooks/(\d{17,20}/[\w-]{60,80})
 """
 
 
@@ -199,7 +203,8 @@ def find(text: str) -> list[Secret]:
     >>> find("id = 'AKIA" + "Z7Q2LMN4XK3P5RTV'")
     [Secret(start=6, stop=26, what='AWS access key')]
     """
-    found = [*_keys(text), *_tokens(text), *_passwords(text)]
+    runs = _runs(text)
+    found = [*_keys(text), *_tokens(text, runs), *_named(text, runs), *_passwords(text)]
     kept: list[Secret] = []
     for secret in sorted(found, key=lambda one: (one.start, -one.stop)):
         if not kept or secret.start >= kept[-1].stop:
@@ -207,17 +212,24 @@ def find(text: str) -> list[Secret]:
     return kept
 
 
-def _tokens(text: str) -> Iterator[Secret]:
-    runs = _runs(text)
+def _tokens(text: str, runs: Sequence[tuple[int, int]]) -> Iterator[Secret]:
+    """Tokens that are told by what they are."""
     solid = "\n".join([text[start:stop] for start, stop in runs])
     if hinted := list(_hints(solid)):
         begins = list(accumulate((stop - start + 1 for start, stop in runs), initial=0))
         owners = ((bisect_right(begins, at) - 1, form) for at, hint in hinted for form in _FORMS_BY_HINT[hint])
         for number, form in dict.fromkeys(owners):
             yield from form.found(text, *runs[number])
-    for form in _FORMS_IN_CONTEXT:
-        if any(hint in text for hint in form.hints):
-            yield from form.found(text, 0, len(text))
+
+
+def _named(text: str, runs: Sequence[tuple[int, int]]) -> Iterator[Secret]:
+    """Tokens that are told by the name before them. What they are is one long run, and so only there a name is looked for."""
+    for start, stop in runs:
+        if stop - start >= _NAMELESS and _NAMELESS_RUN.search(text, start, stop):
+            first = max(0, start - _BEFORE)
+            for form in _FORMS_IN_CONTEXT:
+                if any(text.find(hint, first, stop) >= 0 for hint in form.hints):
+                    yield from form.found(text, first, stop)
 
 
 def _runs(text: str) -> list[tuple[int, int]]:
