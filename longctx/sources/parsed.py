@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from longctx.corpus import Footage, Medium, Segment, Status
+if TYPE_CHECKING:
+    from longctx.corpus import Footage, Medium, Segment, Status
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

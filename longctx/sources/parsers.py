@@ -103,7 +103,8 @@ class Parsers:
         """A page in HTML; one that is source, or that its reader has failed at, is read as it stands."""
         size, why = opened.status.st_size, ""
         if size:
-            page = parse_document("html", opened.snapshot, self.told(opened, "html"), self.max_bytes)
+            replies = self.parser.ask("html", self.check, file=opened.file)  # faster than to look whether it is kept
+            page = parse_document("html", opened.snapshot, replies, self.max_bytes)
             if page is not None and page.found:
                 return page
             why = "" if page is None else f"read as it stands: {page.reason}"

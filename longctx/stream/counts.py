@@ -1,15 +1,19 @@
 """Token counts of texts, kept on disk by content: a second read counts what has changed, and needs no vocabulary for the rest.
 
-Keeps hashes and numbers only. A file that cannot be used costs the time of counting again, and nothing else.
+Keeps hashes and numbers only. A file that cannot be used costs the time of counting again, and nothing else. The database is
+imported where it is asked: most who import this room count nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
 
 #: Rows that are kept, some 40 MB; beyond them the oldest go.
 MOST_ROWS = 500_000
@@ -34,6 +38,8 @@ class Counts:
         Args:
             keys: from :func:`key`.
         """
+        import sqlite3
+
         found: dict[bytes, int] = {}
         try:
             with closing(self._opened()) as database:
@@ -51,6 +57,8 @@ class Counts:
         Args:
             counts: tokens by key.
         """
+        import sqlite3
+
         try:
             with closing(self._opened()) as database, database:
                 database.executemany("INSERT OR REPLACE INTO counts (key, tokens) VALUES (?, ?)", counts.items())
@@ -62,6 +70,8 @@ class Counts:
                 self._file.unlink()
 
     def _opened(self) -> sqlite3.Connection:
+        import sqlite3
+
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         database = sqlite3.connect(self._file, timeout=_PATIENCE)
         database.execute(_TABLE)

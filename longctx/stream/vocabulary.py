@@ -11,7 +11,6 @@ import functools
 import hashlib
 import json
 import os
-import tempfile
 import unicodedata
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
@@ -183,6 +182,8 @@ def _data_file() -> Path:
 def _keep(path: Path, data: bytes) -> None:
     """Write a file at one stroke, so that another process never reads half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    import tempfile  # slow to import; this is done once
+
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
         with os.fdopen(handle, "wb") as file:

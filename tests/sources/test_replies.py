@@ -1,5 +1,6 @@
 """What the worker said of documents, kept by content: the same replies, or the worker is asked again."""
 
+import zipfile
 from itertools import count
 
 import pytest
@@ -11,6 +12,16 @@ from longctx.sources.process import ParserProcess
 from longctx.sources.replies import Replies
 
 NUMBERS = count()
+BOOK = {
+    "mimetype": "application/epub+zip",
+    "META-INF/container.xml": """<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>
+<rootfile full-path="book.opf" media-type="application/oebps-package+xml"/></rootfiles></container>""",
+    "book.opf": """<package xmlns="http://www.idpf.org/2007/opf"><manifest>
+<item id="one" href="one.xhtml" media-type="application/xhtml+xml"/></manifest>
+<spine><itemref idref="one"/></spine></package>""",
+    "one.xhtml": """<html xmlns="http://www.w3.org/1999/xhtml">
+<body><h1>Boats</h1><p>A boat lies in the harbour.</p></body></html>""",
+}
 SAID = [{"number": 1, "text": "naïve \ud800", "box": [0.1, 2.0, 1e-9, 3.3]}, {"pages": 1, "none": None, "yes": True}]
 
 
@@ -115,12 +126,15 @@ def test_a_folder_that_cannot_be_written_is_no_error(kept, tmp_path):
 # -- whole reads -------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def folder(pymupdf, tmp_path, cache):
-    """Two documents, the PDF with a key in it, and what else the worker reads."""
+    """A PDF with a key in it, a book, and a page in HTML, which is parsed every time."""
     place = tmp_path / "shelf"
     place.mkdir()
     with pymupdf.open() as document:
         document.new_page().insert_textbox((50, 50, 500, 300), "The tide comes in twice a day. AKIA" + "Z7Q2LMN4XK3P5RTV")
         document.save(place / "tide.pdf")
+    with zipfile.ZipFile(place / "boats.epub", "w") as book:
+        for name, text in BOOK.items():
+            book.writestr(name, text)
     (place / "page.html").write_text("<h1>Boats</h1>" + "<p>A boat lies in the harbour, and another one at sea.</p>" * 20)
     return place
 
@@ -145,10 +159,10 @@ def test_documents_read_again_elsewhere_are_the_same_without_the_worker(folder, 
     del first  # what is still held is not read again at all
     asked = parsed(monkeypatch)
     again = read(folder)
-    assert asked == []
+    assert asked == ["html"]
     assert [repr(segment) for segment in again.segments.values()] == words
     assert again.manifest == rows
-    assert "redacted" in {row.status for row in rows}
+    assert {row.path: row.status for row in rows} == {"boats.epub": "read", "page.html": "read", "tide.pdf": "redacted"}
 
 
 def test_a_document_with_a_password_is_parsed_every_time(pymupdf, tmp_path, cache, monkeypatch):

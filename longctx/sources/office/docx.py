@@ -13,9 +13,10 @@ from string import hexdigits
 from typing import Any
 
 from longctx.errors import require
+from longctx.sources.office.formats import RefusedError
 from longctx.sources.office.made import Findings, Line, Part, described, name, pictured, plain, replies, table
 from longctx.sources.office.numbering import Numbering, W
-from longctx.sources.office.package import RefusedError, opened
+from longctx.sources.office.package import opened
 from longctx.sources.parsed import counted
 
 Reply = Mapping[str, Any]

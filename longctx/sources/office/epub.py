@@ -13,10 +13,11 @@ from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+from longctx.sources.office.formats import RefusedError
 from longctx.sources.office.html import decoded, with_pictures
 from longctx.sources.office.made import Findings, Line, Part, name, pictured, replies
 from longctx.sources.office.markup import Image, Walker
-from longctx.sources.office.package import RefusedError, opened, read_member
+from longctx.sources.office.package import opened, read_member
 
 Reply = Mapping[str, Any]
 

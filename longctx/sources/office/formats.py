@@ -26,6 +26,10 @@ _CONVERT = {ending: advice for endings, advice in _OLD.items() for ending in end
 _OLD_HEADS = (OLE, ZIP, b"{\\rtf", b"AT&TFORM", b"ITSF")
 
 
+class RefusedError(ValueError):
+    """A document that is not read, and why. Stays in the worker."""
+
+
 def unread_format(path: str, head: bytes) -> str:
     r"""Why a document of a format that is not read is left out, and what to convert it to; empty for every other file.
 

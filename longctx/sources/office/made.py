@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from longctx.sources.office.package import RefusedError
+from longctx.sources.office.formats import RefusedError
 from longctx.sources.parsed import counted, sound
 from longctx.sources.pictures.inside import Address, Gallery
 

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from longctx.sources.office.formats import NAMES
+from longctx.sources.office.formats import NAMES, RefusedError
 
 #: Bytes that all members come to when they are unpacked, at most; of one that is held as a tree; how many there may be.
 MOST_BYTES, MOST_TREE, MOST_MEMBERS = 2**30, 128 * 2**20, 50_000
@@ -30,10 +30,6 @@ _ELEMENT = re.compile(rb"\A[^<]*<[^!?]")
 #: What the names of elements begin with in the strict form of the formats, and the members that are looked at for it.
 _STRICT, _MAIN = b"http://purl.oclc.org/ooxml/", frozenset({"word/document.xml", "ppt/presentation.xml", "xl/workbook.xml"})
 _STREAMED = ("xl/worksheets/", "xl/sharedStrings")
-
-
-class RefusedError(ValueError):
-    """A document that is not read, and why. Stays in the worker."""
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -135,6 +134,8 @@ def data_of(file: str, address: Address) -> bytes:
         ValueError: there is none, or it is too large.
     """
     if "member" in address:
+        import zipfile  # slow to import, and most pictures lie in no archive
+
         with zipfile.ZipFile(file) as archive:
             info = archive.getinfo(address["member"])
             _bounded(info.file_size)

@@ -93,11 +93,13 @@ class Patterns:
         Raises:
             UsageError: one of them is no pattern.
         """
-        from pathspec import GitIgnoreSpec
-
         given = [patterns] if isinstance(patterns, str) else list(patterns)
+        if not given:
+            return cls(None)
+        from pathspec import GitIgnoreSpec  # takes a while to import, and most reads have no patterns
+
         try:
-            return cls(GitIgnoreSpec.from_lines(given) if given else None)
+            return cls(GitIgnoreSpec.from_lines(given))
         except (ValueError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"{name}={given!r}: not a pattern: {error}",
