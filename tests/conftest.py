@@ -285,7 +285,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def documents_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads what an earlier run of it has kept, unless it is about that."""
-    monkeypatch.setattr("longctx.sources.replies.WORTH", float("inf"))
+    monkeypatch.setattr("longctx.sources.replies.LARGEST", -1)
 
 
 @pytest.fixture(autouse=True)

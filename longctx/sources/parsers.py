@@ -59,8 +59,10 @@ class Parsers:
         return Replies(cache_folder() / "documents")
 
     def close(self) -> None:
-        """End the worker process, if one was needed."""
+        """End the worker process, if one was needed, and keep no more than there is room for."""
         self.parser.close()
+        if "kept" in vars(self):
+            self.kept.prune()
 
     def told(self, opened: OpenedFile, do: str, *, password: str = "", **arguments: int) -> Iterator[Mapping[str, Any]]:
         """What the worker says of a document, or has said of the same bytes; what a password opened is not kept."""

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import sys
-import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -22,8 +21,6 @@ from longctx.sources.pictures.stills import version_of
 
 #: Bytes of everything that is kept, some hundred thousand pages; of one document at most, packed.
 MOST_KEPT, LARGEST = 2**30, 2**26
-#: Seconds that the worker must have taken: what is read faster is parsed again.
-WORTH = 0.1
 #: Packed bytes that are unpacked at once.
 _CHUNK = 2**16
 _LIBRARIES = ("pymupdf", "python-docx", "python-pptx", "openpyxl", "pillow")
@@ -59,7 +56,10 @@ class Replies:
         yield from taken
         if taken.is_worth_keeping and is_still():
             put(file, hashlib.sha256(taken.packed).digest() + taken.packed)
-            prune(self._folder, MOST_KEPT)
+
+    def prune(self) -> None:
+        """Remove what was used longest ago, where all of it takes more than :data:`MOST_KEPT`."""
+        prune(self._folder, MOST_KEPT)
 
 
 @cache
@@ -79,29 +79,23 @@ class _Taken:
     """
 
     def __init__(self, replies: Iterable[Reply]) -> None:
-        self._replies = iter(replies)
-        self._seconds, self._has_failed = 0.0, False
+        self._replies = replies
+        self._has_failed = False
         self.packed = bytearray()
 
     @property
     def is_worth_keeping(self) -> bool:
-        """Whether they took long, the worker has not failed, and they are not too many."""
-        return self._seconds >= WORTH and not self._has_failed and len(self.packed) <= LARGEST
+        """Whether the worker has not failed, and they are not too many."""
+        return not self._has_failed and len(self.packed) <= LARGEST
 
     def __iter__(self) -> Iterator[Reply]:
         packer = zlib.compressobj(1)
-        while (reply := self._next()) is not None:
+        for reply in self._replies:
             self._has_failed |= "failed" in reply or ("error" in reply and "page" not in reply)  # a page fails every time
             if len(self.packed) <= LARGEST:
                 self.packed += packer.compress(json.dumps(reply).encode("ascii") + b"\n")
             yield reply
         self.packed += packer.flush()
-
-    def _next(self) -> Reply | None:
-        began = time.monotonic()
-        reply = next(self._replies, None)
-        self._seconds += time.monotonic() - began
-        return reply
 
 
 def _sound(file: Path) -> bytes | None:

@@ -27,7 +27,7 @@ SAID = [{"number": 1, "text": "naïve \ud800", "box": [0.1, 2.0, 1e-9, 3.3]}, {"
 
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(replies, "WORTH", 0.0)
+    monkeypatch.setattr(replies, "LARGEST", 2**20)
     return Replies(tmp_path / "kept")
 
 
@@ -89,12 +89,6 @@ def test_what_was_not_heard_to_its_end_is_not_kept(kept):
     assert told(kept, SAID) == (SAID, 1)
 
 
-def test_what_is_read_fast_is_not_kept(kept, monkeypatch):
-    monkeypatch.setattr(replies, "WORTH", 60.0)
-    told(kept, SAID)
-    assert told(kept, SAID) == (SAID, 1)
-
-
 def test_what_is_too_large_is_passed_on_and_not_kept(kept, monkeypatch):
     monkeypatch.setattr(replies, "LARGEST", 10)
     many = [{"number": number} for number in range(200_000)]
@@ -153,7 +147,7 @@ def parsed(monkeypatch):
 
 
 def test_documents_read_again_elsewhere_are_the_same_without_the_worker(folder, monkeypatch):
-    monkeypatch.setattr(replies, "WORTH", 0.0)
+    monkeypatch.setattr(replies, "LARGEST", 2**20)
     first = read(folder)
     words, rows = [repr(segment) for segment in first.segments.values()], first.manifest
     del first  # what is still held is not read again at all
@@ -166,7 +160,7 @@ def test_documents_read_again_elsewhere_are_the_same_without_the_worker(folder, 
 
 
 def test_a_document_with_a_password_is_parsed_every_time(pymupdf, tmp_path, cache, monkeypatch):
-    monkeypatch.setattr(replies, "WORTH", 0.0)
+    monkeypatch.setattr(replies, "LARGEST", 2**20)
     with pymupdf.open() as document:
         document.new_page().insert_text((50, 50), "the tide")
         document.save(tmp_path / "a.pdf", encryption=pymupdf.PDF_ENCRYPT_AES_256, user_pw="open", owner_pw="own")
@@ -174,3 +168,13 @@ def test_a_document_with_a_password_is_parsed_every_time(pymupdf, tmp_path, cach
     asked = parsed(monkeypatch)
     read(tmp_path / "a.pdf", password="open")
     assert asked == ["pdf"]
+
+
+def test_a_read_leaves_no_more_than_there_is_room_for(folder, cache, monkeypatch):
+    monkeypatch.setattr(replies, "LARGEST", 2**20)
+    monkeypatch.setattr(replies, "MOST_KEPT", 0)
+    read(folder)
+    assert list((cache / "documents").iterdir()) == []
+    monkeypatch.setattr(replies, "MOST_KEPT", 2**20)
+    read(folder)
+    assert len(list((cache / "documents").iterdir())) == 2
