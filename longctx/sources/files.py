@@ -146,8 +146,7 @@ class FileReader:
         return self._text(opened, "text" if kind == "subtitles" else kind)
 
     def _text(self, opened: OpenedFile, kind: str) -> Parsed:
-        opened.stream.seek(0)
-        data = opened.stream.read(self.max_bytes)
+        data = opened.beginning(self.max_bytes)
         opened.whole = data if len(data) >= opened.status.st_size else None
         cut_junk = not (self.junk or opened.named)
         size = max(opened.status.st_size, len(data))

@@ -41,6 +41,12 @@ class OpenedFile:
     named: bool = False
     whole: bytes | None = None
 
+    def beginning(self, most: int) -> bytes:
+        """Its first bytes; what follows is read next. Room is made for as many as it has, since making it takes time."""
+        self.stream.seek(0)
+        data = self.stream.read(min(most, self.status.st_size + 1))
+        return data if len(data) <= self.status.st_size else data + self.stream.read(most - len(data))
+
     def chunks(self) -> Iterator[bytes]:
         """The bytes that follow, to the end of the file."""
         while chunk := self.stream.read(_CHUNK):

@@ -1,6 +1,7 @@
 """What is no plain text, read by the parser of its format: documents, notebooks, pictures, video, pages in HTML.
 
-Apart from ``files`` because none of this is needed, nor imported, for a tree of source code.
+Apart from ``files`` because none of this is needed, nor imported, for a tree of source code; and what most trees with a few
+pictures and pages have not, notebooks, PDF and video, is imported with the first of its files.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from longctx.places import cache_folder
 from longctx.sources import passwords
@@ -16,16 +17,15 @@ from longctx.sources.office.document import MOST_CHARS, parse_document
 from longctx.sources.office.formats import ENCRYPTED, OLE, wrong_beginning
 from longctx.sources.opened import LARGEST, OpenedFile, open_file
 from longctx.sources.parsed import Parsed
-from longctx.sources.pdf.parse import parse_pdf, surviving
 from longctx.sources.pictures.stills import Stills, parse_picture
 from longctx.sources.process import ParserProcess
 from longctx.sources.replies import Replies
 from longctx.sources.signatures import NOT_FETCHED, cut_off, is_lfs_pointer, is_recording
 from longctx.sources.texts.decoding import decode
-from longctx.sources.texts.notebook import parse_notebook
 from longctx.sources.texts.text import parse_text
-from longctx.sources.video.footage import Beside, chosen_engine, parse_video
-from longctx.sources.video.subtitles import cues_of, parse_subtitles
+
+if TYPE_CHECKING:
+    from longctx.sources.video.footage import Beside
 
 #: Bytes of a subtitle file that are read.
 LARGEST_SUBTITLES = 16 * 2**20
@@ -93,6 +93,8 @@ class Parsers:
 
     def notebook(self, opened: OpenedFile, head: bytes) -> Parsed:
         """A notebook; the pictures in its outputs are looked at by the worker."""
+        from longctx.sources.texts.notebook import parse_notebook
+
         if is_lfs_pointer(head):
             return Parsed("notebook", status="skipped", reason=NOT_FETCHED)
 
@@ -110,8 +112,7 @@ class Parsers:
             if page is not None and page.found:
                 return page
             why = "" if page is None else f"read as it stands: {page.reason}"
-        opened.stream.seek(0)
-        data = opened.stream.read(self.max_bytes)
+        data = opened.beginning(self.max_bytes)
         parsed = parse_text(opened.path, "text", data, max(size, len(data)))
         return replace(parsed, reason="; ".join(filter(None, (why, parsed.reason))))
 
@@ -126,6 +127,8 @@ class Parsers:
 
     def video(self, opened: OpenedFile, head: bytes, beside: Beside | None) -> Parsed:
         """A recording, with the subtitles that lie beside it."""
+        from longctx.sources.video.footage import chosen_engine, parse_video
+
         if not head:
             return Parsed("video", status="failed", reason="not a video: the file is empty")
         size, engine = opened.status.st_size, chosen_engine(self.engine)
@@ -141,6 +144,8 @@ class Parsers:
 
     def pdf(self, opened: OpenedFile, head: bytes) -> Parsed:
         """A PDF; one that does not end as it should is read as far as it goes."""
+        from longctx.sources.pdf.parse import parse_pdf, surviving
+
         stream, size = opened.stream, opened.status.st_size
         if not size:
             return Parsed("pdf", status="failed", reason="not a PDF: the file is empty")
@@ -164,10 +169,15 @@ class Parsers:
 
     def subtitles(self, opened: OpenedFile) -> Parsed | None:
         """Subtitles that are read by themselves; None for a text that is only called so."""
+        from longctx.sources.video.subtitles import parse_subtitles
+
         return parse_subtitles(opened.path, opened.stream.read(LARGEST_SUBTITLES))
 
     def beside(self, path: str, file: str) -> Beside | None:
         """The cues of a file that lies beside a video; None where there are none."""
+        from longctx.sources.video.footage import Beside
+        from longctx.sources.video.subtitles import cues_of
+
         try:
             with open_file(file) as stream:
                 decoded = decode(stream.read(LARGEST_SUBTITLES))
