@@ -297,7 +297,7 @@ def _unique(entries: Sequence[_Entry], before: Iterable[str]) -> Iterator[_Entry
             number += 1
             path = f"{entry.path}~{number}"
         taken.add(path)
-        yield replace(entry, path=path)
+        yield entry if path == entry.path else replace(entry, path=path)
 
 
 def _nothing(roots: Sequence[Root], rows: Sequence[Row]) -> EmptyCorpusError:
