@@ -38,6 +38,7 @@ TOKENS = [
     ("OpenAI key", "sk" + "-" + token(13, 20) + "T3Blbk" + "FJ" + token(14, 20)),
     ("Anthropic key", "sk" + "-ant-api03-" + token(15, 93, _WORD) + "AA"),
     ("Hugging Face token", "h" + "f_" + token(16, 34, _ALNUM[:52])),
+    ("Hugging Face token", "api" + "_org_" + token(16, 34, _ALNUM[:52])),
     ("npm token", "np" + "m_" + token(17, 36)),
     ("PyPI token", "py" + "pi-AgEIcHlwaS5vcmc" + token(18, 70, _WORD)),
     ("SendGrid key", "S" + "G." + token(19, 22, _WORD[:62]) + "." + token(20, 43, _WORD[:62])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import stat
 import subprocess
@@ -12,9 +13,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from longctx.errors import Stopped
+from longctx.errors import EmptyCorpusError, Stopped
 from longctx.jobs import Job
 from longctx.sources import read
+from longctx.sources.files import FileReader
 from longctx.sources.tree import git as git_module
 from longctx.sources.tree.listing import listing
 
@@ -322,6 +324,29 @@ def test_a_repository_without_a_commit_is_ordered_by_name(write, git):
     git(top, "init", "-q")
     git(top, "add", "b.txt")
     assert [source.path for source in read(top).sources] == ["a.txt", "b.txt"]
+
+
+# -- collections of garbage ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("on", [True, False])
+def test_garbage_is_collected_after_a_read_as_before_it_and_not_while_it_runs(write, monkeypatch, on):
+    top = write({"a.txt": "a\n", "b.txt": "b\n"})
+    seen = []
+    parse = FileReader.read
+
+    def noted(self, *arguments, **options):
+        seen.append(gc.isenabled())
+        return parse(self, *arguments, **options)
+
+    monkeypatch.setattr(FileReader, "read", noted)
+    try:
+        gc.enable() if on else gc.disable()
+        read(top)
+        after = gc.isenabled()
+        with pytest.raises(EmptyCorpusError):
+            read(top, exclude="*")
+        assert (seen, after, gc.isenabled()) == ([False, False], on, on)
+    finally:
+        gc.enable()
 
 
 # -- progress --------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What the worker said of documents, kept by content: the same replies, or the worker is asked again."""
 
+import os
 import zipfile
 from itertools import count
 
@@ -75,6 +76,20 @@ def test_one_damaged_byte_makes_the_worker_be_asked_again(kept, tmp_path):
 def test_an_error_is_not_kept(kept, failed):
     assert told(kept, [*SAID, failed]) == ([*SAID, failed], 1)
     assert told(kept, SAID) == (SAID, 1)
+
+
+def test_a_page_that_cannot_be_read_is_kept_with_the_others(kept):
+    said = [*SAID, {"page": 2, "error": "damaged"}]
+    assert told(kept, said) == (said, 1)
+    assert told(kept, []) == (said, 0)
+
+
+def test_what_is_told_again_counts_as_used(kept, tmp_path):
+    told(kept, SAID)
+    (file,) = (tmp_path / "kept").iterdir()
+    os.utime(file, (1000, 1000))
+    told(kept, SAID)
+    assert file.stat().st_mtime > 1000
 
 
 def test_what_changed_while_it_was_read_is_not_kept(kept):
@@ -157,6 +172,28 @@ def test_documents_read_again_elsewhere_are_the_same_without_the_worker(folder, 
     assert [repr(segment) for segment in again.segments.values()] == words
     assert again.manifest == rows
     assert {row.path: row.status for row in rows} == {"boats.epub": "read", "page.html": "read", "tide.pdf": "redacted"}
+
+
+def test_a_document_that_is_another_one_now_is_parsed(folder, monkeypatch, pymupdf):
+    monkeypatch.setattr(replies, "LARGEST", 2**20)
+    read(folder / "tide.pdf")
+    with pymupdf.open() as document:
+        document.new_page().insert_text((50, 50), "The boats are gone.")
+        document.save(folder / "tide.pdf")
+    assert "The boats are gone." in read(folder / "tide.pdf").segments[1].text
+
+
+def test_a_document_that_changes_while_it_is_read_is_not_kept(folder, cache, monkeypatch):
+    monkeypatch.setattr(replies, "LARGEST", 2**20)
+    ask = ParserProcess.ask
+
+    def changed(self, do, check, **arguments):
+        yield from ask(self, do, check, **arguments)
+        os.utime(arguments["file"], (1000, 1000))
+
+    monkeypatch.setattr(ParserProcess, "ask", changed)
+    read(folder / "tide.pdf")
+    assert not (cache / "documents").exists()
 
 
 def test_a_document_with_a_password_is_parsed_every_time(pymupdf, tmp_path, cache, monkeypatch):

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longctx.corpus import Footage
+from longctx.places import put
 from longctx.sources.ocr.reader import alike
 
 if TYPE_CHECKING:
@@ -79,15 +78,7 @@ class Changes:
         return time if isinstance(time, float) and pair[0] < time <= pair[1] else None
 
     def _keep(self, footage: Footage, pair: Pair, time: float) -> float:
-        """Write it whole or not at all; where that cannot be, it is found out again another time."""
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self.folder)
-            with os.fdopen(handle, "w", encoding="ascii") as stream:
-                json.dump(time, stream)
-            os.replace(temporary, self._entry(footage, pair))
-        except OSError:
-            return time
+        put(self._entry(footage, pair), json.dumps(time).encode("ascii"))
         return time
 
 

@@ -157,5 +157,6 @@ def test_a_missing_recogniser_is_named_with_what_to_install(tmp_path):
 
 def test_threads_are_bounded(reader):
     assert 1 <= ocr.THREADS <= 4
+    reader.read(np.full((64, 64, 3), 255, np.uint8))  # its models are loaded when they are first needed
     options = reader._engine.text_det.session.session.get_session_options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (ocr.THREADS, 1)

@@ -189,3 +189,8 @@ def test_a_token_behind_what_only_begins_like_it_is_found() -> None:
     token = "AKIA" + "Z7Q2LMN4XK3P5RTV"
     text = f"see_AKIA_in_the_manual_of_it\nid={token}\nagain={token};\n"
     assert [text[secret.start : secret.stop] for secret in find(text)] == [token, token]
+
+
+def test_a_token_that_begins_inside_of_another_hint_is_found() -> None:
+    secret = "GOC" + "SPX-" + token(4, 28)
+    assert _found(f"client.{secret}") == [("Google OAuth secret", secret)]
